@@ -1,6 +1,7 @@
 //! Documents: values, canonical bytes and oid, field policy, paths, differences.
 
 mod canonical;
+mod edit;
 mod extended;
 mod field_path;
 mod field_policy;
@@ -11,6 +12,7 @@ mod value;
 mod write;
 
 pub use canonical::{CanonicalError, CanonicalProblem, canonical_bytes, oid, same};
+pub use edit::{Edit, PathChange};
 pub use field_path::{FieldPath, PathError, Step};
 pub use field_policy::{FieldPolicy, FieldPolicyBuilder, PolicyError, Treatment, is_secret_marker, secret_marker};
 pub use number::{NotFinite, Number};
@@ -19,3 +21,4 @@ pub use parse::{MAX_DEPTH, ParseError, ParseProblem};
 pub use value::{Extended, Object, Value};
 pub use write::Dialect;
 
+pub(crate) use oid::to_hex;
