@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::batch::{HeadRef, NativeImage, ObjectKey, TipRef};
 use crate::document::{CanonicalError, EntryId, FieldPolicy, Oid, Value, oid};
-use crate::history::{CollectionName, Entry, EnvName, OpId, RecordKey, Seq, Timestamp};
+use crate::history::{Author, CollectionName, Entry, EnvName, OpId, RecordKey, Seq, Timestamp};
 
 /// Which records are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,13 +78,17 @@ impl LiveDoc {
     }
 }
 
-/// HEAD and tip of one record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// HEAD and tip of one record, and who wrote HEAD.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadState {
     /// HEAD.
     pub head: HeadRef,
     /// The newest-written entry.
     pub tip: TipRef,
+    /// Who wrote HEAD.
+    pub author: Author,
+    /// When HEAD was written.
+    pub recorded_at: Timestamp,
 }
 
 /// Live and head of one record, read in one round trip.
