@@ -123,6 +123,8 @@ pub struct NewEntry {
     pub doc: StoredDoc,
     /// The cached ends of its intervals.
     pub ends: Ends,
+    /// Code commits that shipped this version.
+    pub git_shas: Vec<String>,
 }
 
 /// All that happens to one record in a batch.
@@ -140,8 +142,8 @@ pub struct Change {
     pub entries: Vec<NewEntry>,
     /// Older entries whose cached ends change.
     pub closed: Vec<(Seq, Ends)>,
-    /// HEAD afterwards.
-    pub new_head: HeadRef,
+    /// HEAD afterwards; `None` only where there is no history and none is written.
+    pub new_head: Option<HeadRef>,
 }
 
 impl Change {
