@@ -6,18 +6,23 @@
 mod bind;
 pub mod gates;
 mod record;
+mod standing;
 mod view;
 
 pub(crate) use bind::Bound;
+pub use record::{Base, Content};
 pub(crate) use record::{
-    AdoptInput, CommitInput, Content, Planned, RestoreInput, plan_adopt, plan_commit, plan_import, plan_remove,
-    plan_restore,
+    AdoptInput, CommitInput, LoadedVersion, Planned, RestoreInput, Rules, plan_adopt, plan_commit, plan_import,
+    plan_remove, plan_restore, with_id,
 };
+pub(crate) use standing::Standing;
 pub use view::PlanView;
+
+use std::sync::Arc;
 
 use crate::adapter::{ExpectedLive, HeadState, LiveWrite, ObjectWrite, StoredDoc};
 use crate::document::{EntryId, Object, Oid, Value};
-use crate::history::{Author, EnvName, Op, RecordKey, Span, Timestamp};
+use crate::history::{Author, DocState, EnvName, Op, RecordKey, Span, Timestamp};
 
 /// The verb that computed a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +89,9 @@ pub struct PlannedChange {
     /// What is done to live.
     pub live: LiveWrite,
     /// The versioned content before and after, for people.
-    pub before: Option<Value>,
+    pub before: Option<Arc<Value>>,
     /// See `before`.
-    pub after: Option<Value>,
+    pub after: Option<Arc<Value>>,
     /// The entries, in ascending seq.
     pub entries: Vec<PlannedEntry>,
 }
@@ -113,7 +118,17 @@ pub struct PlannedEntry {
     /// What is stored.
     pub doc: StoredDoc,
     /// The stored document as a value, without secrets: what the gates look at.
-    pub content: Option<Value>,
+    pub content: Option<Arc<Value>>,
     /// Git shas to link with it.
     pub git_shas: Vec<String>,
+}
+
+impl PlannedEntry {
+    /// Returns whether a document is stored with the entry.
+    pub fn doc_state(&self) -> DocState {
+        match self.doc {
+            StoredDoc::None => DocState::None,
+            StoredDoc::Edited { .. } | StoredDoc::Given(_) => DocState::Present,
+        }
+    }
 }
