@@ -3,6 +3,7 @@
 mod batch;
 mod capabilities;
 mod error;
+mod memory;
 mod query;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use batch::{
 };
 pub use capabilities::Capabilities;
 pub use error::AdapterError;
+pub use memory::{MemoryAdapter, MemoryClock};
 pub use query::{
     AsOf, AsOfRow, ClockReading, Detail, EntryAddress, EntryQuery, HeadState, Live, LiveDoc, Order, RecordState, Scope,
     StoredObject,

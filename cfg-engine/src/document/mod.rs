@@ -21,4 +21,5 @@ pub use parse::{MAX_DEPTH, ParseError, ParseProblem};
 pub use value::{Extended, Object, Value};
 pub use write::Dialect;
 
+pub(crate) use field_policy::get_mut;
 pub(crate) use oid::to_hex;
