@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::MemoryAdapter;
-use super::edit::apply_changes;
+
 use super::live::{self, Row, RowsOfId};
 use super::store::{ChangeWrites, RowWrite, Store, StoredEntry};
 use crate::adapter::{
@@ -11,7 +11,7 @@ use crate::adapter::{
     NewEntry, StorageAdapter, StoredDoc,
 };
 use crate::config::{CollectionConfig, Shape};
-use crate::document::{PathChange, Value, oid};
+use crate::document::{PathChange, Value, apply_changes, oid};
 use crate::history::{
     DocState, EntryHeader, IdKey, MessageHash, Op, RecordKey, Seq, Span, Timestamp, insert, interval_ends,
 };

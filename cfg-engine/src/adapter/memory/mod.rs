@@ -9,7 +9,6 @@
 
 mod apply;
 mod clock;
-mod edit;
 #[cfg(any(test, feature = "conformance"))]
 mod faults;
 mod live;
