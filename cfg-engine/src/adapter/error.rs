@@ -13,7 +13,7 @@ pub enum AdapterError {
         /// Which record.
         record: RecordKey,
         /// What is there now.
-        current: Option<HeadState>,
+        current: Option<Box<HeadState>>,
     },
     /// Live is not what the change expects. Nothing was written.
     #[error("live document of {record} changed")]

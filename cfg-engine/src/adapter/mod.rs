@@ -3,6 +3,7 @@
 mod batch;
 mod capabilities;
 mod error;
+mod memory;
 mod query;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use batch::{
 };
 pub use capabilities::Capabilities;
 pub use error::AdapterError;
+pub use memory::{MemoryAdapter, MemoryClock};
 pub use query::{
     AsOf, AsOfRow, ClockReading, Detail, EntryAddress, EntryQuery, HeadState, Live, LiveDoc, Order, RecordState, Scope,
     StoredObject,
@@ -77,10 +79,14 @@ pub trait StorageAdapter: Send + Sync {
 
     /// Streams live and head of records: the union of what live and history hold, by record key,
     /// in one snapshot. With [`Scope::Records`] every record asked for comes back, untracked and
-    /// absent ones too, and rows outside the live rule are counted.
+    /// absent ones too, once however often it is named, and rows outside the live rule are counted.
+    ///
+    /// A row whose id cannot be a record's (absent, null, a fraction) belongs to no record. A collection
+    /// that is not configured is an [`AdapterError::Setup`].
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState>;
 
-    /// Streams entries. One record's entries are never torn between two snapshots.
+    /// Streams entries. One record's entries are never torn between two snapshots. Reads of history
+    /// are not errors where nothing is there: no env, no collection, no record of that name.
     fn entries<'a>(&'a self, query: &'a EntryQuery) -> Chunks<'a, Entry>;
 
     /// Streams the addresses of a scope's entries by record key and seq, without documents.
@@ -88,7 +94,8 @@ pub trait StorageAdapter: Send + Sync {
 
     /// Streams, by record key, the one entry of each record that an as-of question picks: none before
     /// the first entry or while a tombstone holds. On the valid axis a record whose estimated baseline
-    /// is later than the instant comes as a row flagged `estimated_before_import`.
+    /// is later than the instant comes as a row flagged `estimated_before_import`; the baseline is the
+    /// least entry in valid order (of those recorded by then, where both axes are asked about).
     fn as_of<'a>(&'a self, env: &'a EnvName, scope: &'a Scope, at: AsOf, detail: Detail) -> Chunks<'a, AsOfRow<Entry>>;
 
     /// As [`as_of`](Self::as_of), addresses only.
@@ -124,8 +131,9 @@ pub trait StorageAdapter: Send + Sync {
     /// more than 2 s ahead of it unless it is exactly a tip plus 1 ms), then writes entries, closed
     /// intervals, heads, live and objects.
     ///
-    /// Applying the same batch again after it was committed does not write again: the first
-    /// expectation fails. The engine then looks the op_id up.
+    /// Applying the same batch again after it was committed does not write again: a head has moved.
+    /// That is what is reported, whatever else fails by then: heads are checked before objects, and both
+    /// before time and live. The engine then looks the op_id up.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::batch::{HeadRef, NativeImage, ObjectKey, TipRef};
 use crate::document::{CanonicalError, EntryId, FieldPolicy, Oid, Value, oid};
-use crate::history::{Author, CollectionName, Entry, EnvName, OpId, RecordKey, Seq, Timestamp};
+use crate::history::{Author, CollectionName, EnvName, OpId, RecordKey, Seq, Timestamp};
 
 /// Which records are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,9 +159,10 @@ pub struct EntryQuery {
     pub git_sha: Option<String>,
     /// In which order.
     pub order: Order,
-    /// With `across`, newest first over all records by `recorded_at` instead of record by record.
+    /// With `across`, newest first over all records by `recorded_at` instead of record by record,
+    /// whatever `order` says; at one instant by record key, then highest seq first.
     pub across: bool,
-    /// At most so many.
+    /// At most so many in all.
     pub limit: Option<u64>,
     /// How much of each.
     pub detail: Detail,

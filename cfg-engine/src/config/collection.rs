@@ -49,6 +49,24 @@ pub struct CollectionConfig {
     pub policy: FieldPolicy,
 }
 
+impl CollectionConfig {
+    /// Describes a collection whose table has its name, with one id field and nothing else said: the
+    /// row is the record, every row is live, every field is versioned.
+    pub fn new(name: CollectionName, id_field: &str) -> Self {
+        CollectionConfig {
+            table: name.as_str().to_owned(),
+            name,
+            id_fields: vec![id_field.to_owned()],
+            id_type: None,
+            shape: Shape::Row,
+            doc_column: "doc".to_owned(),
+            live_when: LiveRule::default(),
+            retire_with: Object::new(),
+            policy: FieldPolicy::default(),
+        }
+    }
+}
+
 /// Which row is the live one: a conjunction of conditions on fields.
 ///
 /// Written as MongoDB writes filters: `{ is_active = true }`, `{ status = { "$in" = ["a", "b"] } }`.

@@ -1,10 +1,15 @@
 //! Documents: values, canonical bytes and oid, field policy, paths, differences.
 
+#[cfg(test)]
+mod arbitrary;
 mod canonical;
 mod edit;
+mod edit_tree;
 mod extended;
 mod field_path;
 mod field_policy;
+mod json_text;
+mod keyed;
 mod number;
 mod oid;
 mod parse;
@@ -12,9 +17,10 @@ mod value;
 mod write;
 
 pub use canonical::{CanonicalError, CanonicalProblem, canonical_bytes, oid, same};
-pub use edit::{Edit, PathChange};
+pub use edit::{Edit, EditError, PathChange, apply_changes};
 pub use field_path::{FieldPath, PathError, Step};
 pub use field_policy::{FieldPolicy, FieldPolicyBuilder, PolicyError, Treatment, is_secret_marker, secret_marker};
+pub use json_text::edit_json_text;
 pub use number::{NotFinite, Number};
 pub use oid::{EntryId, InvalidHex, MIN_PREFIX, Oid, SHORT_DIGITS};
 pub use parse::{MAX_DEPTH, ParseError, ParseProblem};
