@@ -1,8 +1,10 @@
 //! Documents: values, canonical bytes and oid, field policy, paths, differences.
 
+mod align;
 #[cfg(test)]
 mod arbitrary;
 mod canonical;
+mod diff;
 mod edit;
 mod edit_tree;
 mod extended;
@@ -17,6 +19,7 @@ mod value;
 mod write;
 
 pub use canonical::{CanonicalError, CanonicalProblem, canonical_bytes, oid, same};
+pub use diff::{ChangeOp, FieldChange, diff, line_diff};
 pub use edit::{Edit, EditError, PathChange, apply_changes};
 pub use field_path::{FieldPath, PathError, Step};
 pub use field_policy::{FieldPolicy, FieldPolicyBuilder, PolicyError, Treatment, is_secret_marker, secret_marker};
