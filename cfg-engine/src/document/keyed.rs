@@ -95,7 +95,7 @@ impl<'o> NameIndex<'o> {
     }
 
     /// Returns where the member named `key` stands.
-    fn position(&self, key: &str) -> Option<usize> {
+    pub(crate) fn position(&self, key: &str) -> Option<usize> {
         if let Some(at) = self.exact(key) {
             return Some(at);
         }
