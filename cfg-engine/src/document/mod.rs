@@ -1,8 +1,11 @@
 //! Documents: values, canonical bytes and oid, field policy, paths, differences.
 
+mod align;
 #[cfg(test)]
 mod arbitrary;
 mod canonical;
+mod carry;
+mod diff;
 mod edit;
 mod edit_tree;
 mod extended;
@@ -10,6 +13,7 @@ mod field_path;
 mod field_policy;
 mod json_text;
 mod keyed;
+mod live_changes;
 mod number;
 mod oid;
 mod parse;
@@ -17,10 +21,12 @@ mod value;
 mod write;
 
 pub use canonical::{CanonicalError, CanonicalProblem, canonical_bytes, oid, same};
+pub use diff::{ChangeOp, FieldChange, diff, line_diff};
 pub use edit::{Edit, EditError, PathChange, apply_changes};
 pub use field_path::{FieldPath, PathError, Step};
 pub use field_policy::{FieldPolicy, FieldPolicyBuilder, PolicyError, Treatment, is_secret_marker, secret_marker};
 pub use json_text::edit_json_text;
+pub use live_changes::{SecretMoved, dropped_fields, live_changes};
 pub use number::{NotFinite, Number};
 pub use oid::{EntryId, InvalidHex, MIN_PREFIX, Oid, SHORT_DIGITS};
 pub use parse::{MAX_DEPTH, ParseError, ParseProblem};
