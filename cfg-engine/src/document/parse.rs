@@ -381,12 +381,10 @@ impl<'a> Parser<'a> {
     }
 
     fn hex4(&self, at: usize) -> Result<u32, ParseError> {
-        let digits = self.bytes.get(at..at + 4).ok_or_else(|| self.error(ParseProblem::Eof))?;
-        let mut code = 0;
-        for digit in digits {
-            let digit = (*digit as char).to_digit(16).ok_or_else(|| self.error(ParseProblem::Escape))?;
-            code = code * 16 + digit;
-        }
-        Ok(code)
+        (at..at + 4).try_fold(0, |code, at| {
+            let digit = self.bytes.get(at).ok_or_else(|| self.error(ParseProblem::Eof))?;
+            let digit = char::from(*digit).to_digit(16).ok_or_else(|| self.error(ParseProblem::Escape))?;
+            Ok(code * 16 + digit)
+        })
     }
 }
