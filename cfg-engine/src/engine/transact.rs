@@ -155,7 +155,12 @@ impl Project {
     }
 
     /// Where an error leaves open whether this very batch landed, looks it up by its op_id.
-    async fn look_up(&self, error: &AdapterError, changes: &[PlannedChange], op_id: &OpId) -> Result<Option<Report>, Error> {
+    async fn look_up(
+        &self,
+        error: &AdapterError,
+        changes: &[PlannedChange],
+        op_id: &OpId,
+    ) -> Result<Option<Report>, Error> {
         if !matches!(error, AdapterError::UnknownOutcome | AdapterError::StaleHead { .. }) {
             return Ok(None);
         }
@@ -202,11 +207,7 @@ impl Project {
                 author: h.author.clone(),
                 recorded_at: h.recorded_at,
             });
-            let base = Base {
-                record: planned.record.clone(),
-                seq: head.map(|h| h.seq),
-                oid: head.and_then(|h| h.oid),
-            };
+            let base = Base { record: planned.record.clone(), seq: head.map(|h| h.seq), oid: head.and_then(|h| h.oid) };
             let doc = match planned.live {
                 LiveWrite::Delete => None,
                 _ => masked(self, &planned.record, &planned.after),
@@ -257,7 +258,7 @@ fn unmoved(states: &[RecordState], seen: &Seen) -> Result<(), Error> {
     for state in states {
         let Some((head, live)) = seen.get(&state.record) else { continue };
         if state.head.as_ref().map(|h| h.head) != *head {
-            return Err(Error::StaleHead { record: state.record.clone(), current: state.head.clone() });
+            return Err(Error::StaleHead { record: state.record.clone(), current: state.head.clone().map(Box::new) });
         }
         if content(state) != *live {
             return Err(Error::StaleLive { record: state.record.clone() });

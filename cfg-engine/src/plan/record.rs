@@ -401,7 +401,14 @@ struct Edited {
 }
 
 impl Edited {
-    fn entry(&self, op: Op, base: Option<Vec<EntryId>>, meta: Object, live: &LiveDoc, policy: &FieldPolicy) -> PlannedEntry {
+    fn entry(
+        &self,
+        op: Op,
+        base: Option<Vec<EntryId>>,
+        meta: Object,
+        live: &LiveDoc,
+        policy: &FieldPolicy,
+    ) -> PlannedEntry {
         let mut changes = self.changes.clone();
         changes.extend(unset_all(&policy.secret_paths(&self.after)));
         PlannedEntry {
@@ -477,11 +484,21 @@ fn seed_document(target: Value, record: &RecordKey, rules: Rules<'_>) -> Result<
 
 fn input_oid(doc: &Value, record: &RecordKey, policy: &FieldPolicy) -> Result<Oid, Error> {
     oid(doc, policy).map_err(|e| {
-        Error::refused_for(record, "unhashable", format!("the document for {record} has {e}"), "change the value at that place")
+        Error::refused_for(
+            record,
+            "unhashable",
+            format!("the document for {record} has {e}"),
+            "change the value at that place",
+        )
     })
 }
 
-fn target_document(standing: &Standing<'_>, record: &RecordKey, rules: Rules<'_>, content: &Content) -> Result<Value, Error> {
+fn target_document(
+    standing: &Standing<'_>,
+    record: &RecordKey,
+    rules: Rules<'_>,
+    content: &Content,
+) -> Result<Value, Error> {
     let current = || match standing.live() {
         Some((live, _)) => {
             let mut shown = live.value.clone();
@@ -498,8 +515,9 @@ fn target_document(standing: &Standing<'_>, record: &RecordKey, rules: Rules<'_>
         Content::MergePatch(patch) => merge_patch(&current()?, patch),
         Content::Assignments(assignments) => {
             let mut doc = current()?;
-            assign(&mut doc, assignments)
-                .map_err(|e| Error::refused_for(record, "bad_assignment", e.to_string(), format!("{fix} {}", record.id)))?;
+            assign(&mut doc, assignments).map_err(|e| {
+                Error::refused_for(record, "bad_assignment", e.to_string(), format!("{fix} {}", record.id))
+            })?;
             doc
         }
     };
