@@ -12,6 +12,7 @@ use super::friendly_names::{
 use super::read_collection::{self, Origin, PolicyDefaults};
 use super::reader::{Log, Section};
 use super::setting::{Setting, SettingSource};
+use super::settings::OnSecret;
 use super::source::{Entry, Node, Table};
 use crate::history::CollectionName;
 
@@ -23,15 +24,6 @@ const HEADS: &str = "config_heads";
 const BLOCK_FIELDS: [&str; 5] = ["*_key", "*_secret", "*_token", "*api_key*", "*password*"];
 const BLOCK_VALUES: [&str; 2] = ["sk-[A-Za-z0-9]{20,}", "AKIA[0-9A-Z]{16}"];
 
-/// What happens when something looks like a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnMatch {
-    /// The change is refused.
-    Refuse,
-    /// The change is made, with a warning.
-    Warn,
-}
-
 /// `[secrets]`: what must not be saved by accident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,7 +33,7 @@ pub struct SecretSettings {
     /// Regular expressions of values.
     pub block_values: Vec<String>,
     /// What happens on a match.
-    pub on_match: OnMatch,
+    pub on_match: OnSecret,
     /// Whether long random-looking values count too.
     pub high_entropy: bool,
 }
@@ -322,8 +314,8 @@ fn secret_settings(section: &Section<'_>) -> Result<SecretSettings, ConfigError>
             return Err(section.bad("block_values", format!("{regex:?} is no regular expression"), hint));
         }
     }
-    let words = [("refuse", OnMatch::Refuse), ("warn", OnMatch::Warn)];
-    let on_match = section.word("on_match", &words, "refuse")?.unwrap_or(OnMatch::Refuse);
+    let words = [("refuse", OnSecret::Refuse), ("warn", OnSecret::Warn)];
+    let on_match = section.word("on_match", &words, "refuse")?.unwrap_or(OnSecret::Refuse);
     let high_entropy = section.bool_or("high_entropy", false)?;
     Ok(SecretSettings { block_fields, block_values, on_match, high_entropy })
 }

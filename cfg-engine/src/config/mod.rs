@@ -22,6 +22,6 @@ pub use connections::{Connections, Link, LinkKind, WarnLevel};
 pub use credentials::{holds_credentials, scrub};
 pub use env::{Database, EnvConfig, ReasonRule, Rules, UriSource};
 pub use error::{ConfigError, ConfigErrorKind};
-pub use load::{AuthorFrom, CodeSearch, ConfigFile, FILE_NAME, OnMatch, SecretSettings};
+pub use load::{AuthorFrom, CodeSearch, ConfigFile, FILE_NAME, SecretSettings};
 pub use setting::{Setting, SettingSource};
 pub use settings::{OnSecret, Settings};
