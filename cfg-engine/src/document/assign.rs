@@ -1,19 +1,4 @@
 //! The assignments of `cfg set`: `retries=3`, `tools+=search`, `tools-=@2`, `note:=null`.
-//!
-//! | written | means |
-//! |---|---|
-//! | `path value` (two words), `path=value` | set to a bare value |
-//! | `path:=json` | set to JSON; anything else is refused |
-//! | `path:=null`, `path=null` | set to null, which is as good as absent |
-//! | `path+=value` | append to an array; where there is none, begin one |
-//! | `path-=value` | remove the first element that equals the value |
-//! | `path-=@2` | remove the element at index 2 |
-//! | `path` with `--delete` | remove |
-//!
-//! A bare value that is JSON (or interchange, such as `{"$date": …}`) is that value: `3`, `true`,
-//! `["a"]`. Any other is a string as it stands: `large`, `001`, `1.2.3`. To force a string, write
-//! it as JSON: `'"5"'`. A path is written as [`FieldPath`] has it; a name that holds one of the
-//! signs above, or ends in `+` or `-`, is quoted: `"a=b"=1`.
 
 use super::align::equal;
 use super::edit::place;
@@ -133,8 +118,23 @@ enum Sign {
 
 /// Reads the words of one call; with `delete`, each word is a path to delete.
 ///
+/// | written | means |
+/// |---|---|
+/// | `path value` (two words), `path=value` | set to a bare value |
+/// | `path:=json` | set to JSON; anything else is refused |
+/// | `path:=null`, `path=null` | set to null, which is as good as absent |
+/// | `path+=value` | append to an array; where there is none, begin one |
+/// | `path-=value` | remove the first element that equals the value |
+/// | `path-=@2` | remove the element at index 2 |
+/// | `path`, with `delete` | remove |
+///
 /// Two words of which the first holds no sign are a path and its value; else each word is an
 /// assignment of its own.
+///
+/// A bare value that is JSON (or interchange, such as `{"$date": …}`) is that value: `3`, `true`,
+/// `["a"]`. Any other is a string as it stands: `large`, `001`, `1.2.3`. To force a string, write
+/// it as JSON: `'"5"'`. A path is written as [`FieldPath`] has it; a name that holds one of the
+/// signs above, or ends in `+` or `-`, is quoted: `"a=b"=1`.
 ///
 /// # Errors
 ///

@@ -1,19 +1,4 @@
 //! The scan for secrets before anything is stored.
-//!
-//! Two kinds of rules: globs over field names and regular expressions over text. The scan walks
-//! all that would be stored: ignored fields too, values at any depth below a field with a secret
-//! name, names themselves, strings in arrays, the bytes of binary values, and messages. What the
-//! policy calls secret is not stored and not scanned.
-//!
-//! **Names** are compared without regard to case and style: `apiKey`, `API_KEY`, `api-key`,
-//! `APIKey` and `api key` are all `api_key`, and an underscore inside a glob is optional, so that
-//! `*api_key*` finds `apikey` as well. Beyond that the globs rule, and rule literally: `*_token`
-//! leaves `max_tokens`, `token_count` and a plain `token` alone, and `*_key` finds `primary_key`.
-//! Whoever keeps harmless fields of such names narrows `block_fields`.
-//!
-//! **Values** below a secret name count if they are text that is not blank, numbers or bytes.
-//! Booleans, null, dates and ids do not, and neither do stand-ins: `env:NAME`, `${NAME}`,
-//! `[REDACTED]`.
 
 use std::fmt;
 
@@ -37,6 +22,21 @@ pub const HIGH_ENTROPY: &str = "high_entropy";
 const HIDDEN_NAME: &str = "***";
 
 /// What counts as a secret: `[secrets]` of the configuration.
+///
+/// Two kinds of rules: globs over field names and regular expressions over text. The scan walks
+/// all that would be stored: ignored fields too, values at any depth below a field with a secret
+/// name, names themselves, strings in arrays, the bytes of binary values, and messages. What the
+/// policy calls secret is not stored and not scanned.
+///
+/// **Names** are compared without regard to case and style: `apiKey`, `API_KEY`, `api-key`,
+/// `APIKey` and `api key` are all `api_key`, and an underscore inside a glob is optional, so that
+/// `*api_key*` finds `apikey` as well. Beyond that the globs rule, and rule literally: `*_token`
+/// leaves `max_tokens`, `token_count` and a plain `token` alone, and `*_key` finds `primary_key`.
+/// Whoever keeps harmless fields of such names narrows `block_fields`.
+///
+/// **Values** below a secret name count if they are text that is not blank, numbers or bytes.
+/// Booleans, null, dates and ids do not, and neither do stand-ins: `env:NAME`, `${NAME}`,
+/// `[REDACTED]`.
 ///
 /// # Examples
 ///
