@@ -6,12 +6,14 @@ mod arbitrary;
 mod assign;
 mod canonical;
 mod carry;
+mod decimal128;
 mod diff;
 mod edit;
 mod edit_tree;
 mod extended;
 mod field_path;
 mod field_policy;
+mod glob;
 mod json_text;
 mod keyed;
 mod live_changes;
@@ -20,11 +22,12 @@ mod oid;
 mod parse;
 mod patch;
 mod secrets;
+mod text;
 mod value;
 mod write;
 
 pub use assign::{AssignError, Assignment, assign, parse as parse_assignments};
-pub use canonical::{CanonicalError, CanonicalProblem, canonical_bytes, oid, same};
+pub use canonical::{CanonicalError, CanonicalProblem, UNICODE_VERSION, canonical_bytes, oid, same};
 pub use diff::{ChangeOp, FieldChange, diff, line_diff};
 pub use edit::{Edit, EditError, PathChange, apply_changes};
 pub use field_path::{FieldPath, PathError, Step};
@@ -40,3 +43,5 @@ pub use secrets::{
 };
 pub use value::{Extended, Object, Value};
 pub use write::Dialect;
+
+pub(crate) use oid::{from_hex, to_hex};

@@ -96,6 +96,10 @@ impl TextWriter<'_> {
             (Number::Decimal128(text), Dialect::Interchange | Dialect::Relaxed) => {
                 Some(("$numberDecimal", text.to_string()))
             }
+            // JSON has no number for these; a JSON column cannot hold them, so its adapter refuses first.
+            (Number::Decimal128(text) | Number::Decimal(text), _) if !number.is_finite() => {
+                Some(("$numberDecimal", text.to_string()))
+            }
             (Number::Double(d), _) if !d.is_finite() => {
                 let text = if d.is_nan() {
                     "NaN"
@@ -170,7 +174,7 @@ impl TextWriter<'_> {
 /// Appends a JSON string.
 pub(crate) fn write_string(text: &str, out: &mut String) {
     let mut bytes = Vec::with_capacity(text.len() + 2);
-    super::canonical::write_escaped(text, &mut bytes);
+    super::text::write_escaped(text, &mut bytes);
     // Escaping keeps UTF-8 as it was and adds ASCII only.
     out.push_str(&String::from_utf8(bytes).unwrap_or_default());
 }

@@ -1,0 +1,51 @@
+//! What the engine needs to know beyond the collections.
+
+use crate::document::SecretRules;
+use crate::history::{Author, EnvName};
+
+/// What happens when something that is about to be stored looks like a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnSecret {
+    /// The change is refused.
+    #[default]
+    Refuse,
+    /// The change goes on; the interface warns.
+    Warn,
+}
+
+/// The settings of one opened project.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The env.
+    pub env: EnvName,
+    /// Whether changes of this env need an approval.
+    pub gated: bool,
+    /// Whether a commit must say which version it was based on.
+    pub require_base: bool,
+    /// What looks like a secret.
+    pub secrets: SecretRules,
+    /// What happens then.
+    pub on_secret: OnSecret,
+    /// Who makes changes, where a call does not say otherwise.
+    pub author: Author,
+    /// The program and version recorded with each entry.
+    pub tool_version: String,
+    /// The machine recorded with each entry, if any.
+    pub hostname: Option<String>,
+}
+
+impl Settings {
+    /// Returns the settings of an ungated env with the default secret rules.
+    pub fn new(env: EnvName, author: Author) -> Self {
+        Settings {
+            env,
+            gated: false,
+            require_base: false,
+            secrets: SecretRules::default(),
+            on_secret: OnSecret::Refuse,
+            author,
+            tool_version: concat!("cfg-engine/", env!("CARGO_PKG_VERSION")).to_owned(),
+            hostname: None,
+        }
+    }
+}

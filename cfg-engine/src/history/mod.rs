@@ -1,0 +1,13 @@
+//! History: records, entries, the hash chain, time, intervals, references.
+
+mod entry;
+mod interval;
+mod record;
+mod reference;
+mod time;
+
+pub use entry::{Author, AuthorClass, DocState, Entry, EntryHeader, HEADER_VERSION, MessageHash, Op};
+pub use interval::{Ends, Insertion, Span, as_of_both, head, insert, interval_ends};
+pub use record::{CollectionName, EnvName, IdKey, MAX_ID_BYTES, NameError, OpId, RecordKey, Seq};
+pub use reference::{Reference, ReferenceError};
+pub use time::{TimeError, Timestamp};

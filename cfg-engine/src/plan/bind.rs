@@ -1,0 +1,132 @@
+//! Binding: a cleared plan becomes a batch by getting its instant, its seqs, its ids.
+
+use super::gates::Cleared;
+use super::{PlannedChange, PlannedEntry};
+use crate::adapter::{Batch, Change, ExpectedHead, HeadRef, NewEntry};
+use crate::history::{Entry, EntryHeader, MessageHash, OpId, Seq, Span, Timestamp, insert};
+
+/// A batch, and the entries it writes as the engine shows them (without documents).
+pub(crate) struct Bound {
+    pub(crate) batch: Batch,
+    pub(crate) entries: Vec<Vec<Entry>>,
+}
+
+impl Cleared {
+    /// Binds the plan to an instant not earlier than `now` and later than every tip among its records.
+    pub(crate) fn bind(&self, op_id: OpId, now: Timestamp) -> Bound {
+        let plan = self.plan();
+        let newest_tip = plan.changes.iter().filter_map(|c| c.expected.as_ref()).map(|h| h.tip.recorded_at).max();
+        let recorded_at = newest_tip.map_or(now, |tip| now.max(tip.plus_millis(1)));
+        let mut changes = Vec::with_capacity(plan.changes.len());
+        let mut shown = Vec::with_capacity(plan.changes.len());
+        for change in &plan.changes {
+            let (bound, entries) = self.bind_change(change, &op_id, recorded_at);
+            changes.push(bound);
+            shown.push(entries);
+        }
+        Bound { batch: Batch::seal(op_id, recorded_at, changes, plan.objects.clone()), entries: shown }
+    }
+
+    fn bind_change(&self, change: &PlannedChange, op_id: &OpId, recorded_at: Timestamp) -> (Change, Vec<Entry>) {
+        let first = change.expected.as_ref().map_or(Seq::FIRST, |h| h.tip.seq.next());
+        let spans: Vec<Span> = change
+            .entries
+            .iter()
+            .enumerate()
+            .map(|(n, entry)| Span {
+                seq: Seq(first.0 + n as u64),
+                recorded_at,
+                valid_from: entry.valid_from.unwrap_or(recorded_at),
+                in_valid_order: true,
+            })
+            .collect();
+        let insertion = insert(&existing_spans(change), &spans);
+        let mut prev = change.expected.as_ref().map(|h| h.tip.entry_id);
+        let mut new_entries = Vec::with_capacity(spans.len());
+        let mut shown = Vec::with_capacity(spans.len());
+        for ((planned, span), ends) in change.entries.iter().zip(&spans).zip(&insertion.new) {
+            let message = planned.message.as_deref().unwrap_or(&self.plan().message);
+            let header = self.header(change, planned, message, op_id, span, prev);
+            let entry_id = header.entry_id();
+            prev = Some(entry_id);
+            let open = |t: Timestamp| (t != Timestamp::OPEN).then_some(t);
+            shown.push(Entry {
+                header: header.clone(),
+                entry_id,
+                message: message.to_owned(),
+                valid_to: open(ends.valid_to),
+                superseded_at: open(ends.superseded_at),
+                git_shas: planned.git_shas.clone(),
+                doc_state: planned.doc_state(),
+                doc: None,
+            });
+            new_entries.push(NewEntry {
+                header,
+                entry_id,
+                message: message.to_owned(),
+                doc: planned.doc.clone(),
+                ends: *ends,
+                git_shas: planned.git_shas.clone(),
+            });
+        }
+        let new_head = new_entries
+            .iter()
+            .find(|entry| Some(entry.header.seq) == insertion.head)
+            .map(|entry| HeadRef { seq: entry.header.seq, oid: entry.header.oid, entry_id: entry.entry_id })
+            .or(change.expected.as_ref().map(|h| h.head));
+        let bound = Change {
+            record: change.record.clone(),
+            expected_head: change
+                .expected
+                .as_ref()
+                .map_or(ExpectedHead::Absent, |h| ExpectedHead::At { head: h.head, tip: h.tip }),
+            expected_live: change.expected_live.clone(),
+            live: change.live.clone(),
+            entries: new_entries,
+            closed: insertion.closed,
+            new_head,
+        };
+        (bound, shown)
+    }
+
+    fn header(
+        &self,
+        change: &PlannedChange,
+        planned: &PlannedEntry,
+        message: &str,
+        op_id: &OpId,
+        span: &Span,
+        prev: Option<crate::document::EntryId>,
+    ) -> EntryHeader {
+        EntryHeader {
+            record: change.record.clone(),
+            seq: span.seq,
+            prev_entry_id: prev,
+            oid: planned.oid,
+            op: planned.op,
+            base: planned.base.clone(),
+            author: planned.author.clone().unwrap_or_else(|| self.plan().author.clone()),
+            message: MessageHash::of(message),
+            recorded_at: span.recorded_at,
+            valid_from: span.valid_from,
+            valid_from_estimated: planned.estimated,
+            op_id: op_id.clone(),
+            meta: planned.meta.clone(),
+        }
+    }
+}
+
+/// Returns what the interval algebra is given: every entry where the plan read them, else HEAD alone,
+/// which is enough when the new entries are later than everything there is.
+fn existing_spans(change: &PlannedChange) -> Vec<Span> {
+    if !change.existing.is_empty() {
+        return change.existing.clone();
+    }
+    let head = change.expected.as_ref().map(|h| Span {
+        seq: h.head.seq,
+        recorded_at: h.recorded_at,
+        valid_from: Timestamp::from_millis(i64::MIN),
+        in_valid_order: true,
+    });
+    head.into_iter().collect()
+}

@@ -1,0 +1,93 @@
+//! The gates: what a plan must pass before it can become a batch.
+//!
+//! [`judge`] is the one place. It refuses what looks like a secret and, on a gated env, everything
+//! that has no approval. [`Cleared`] has no other constructor, and only `Cleared` makes batches.
+
+use super::{Plan, PlannedChange};
+use crate::config::{CollectionConfig, OnSecret, Settings};
+use crate::document::FieldPolicy;
+use crate::error::Error;
+use crate::history::RecordKey;
+
+/// A plan that passed the gates.
+#[derive(Debug)]
+pub(crate) struct Cleared {
+    plan: Plan,
+}
+
+impl Cleared {
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// How strictly the secret gate judges one verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretGate {
+    /// As the configuration says.
+    Configured,
+    /// The caller allowed it; the entry records that.
+    Allowed,
+}
+
+/// What happens to the other changes of a plan when one is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnRefusal {
+    /// The whole plan is refused.
+    Whole,
+    /// That record is left out and reported.
+    LeaveOut,
+}
+
+/// Judges a plan. Returns what may be applied, and the records that were left out.
+///
+/// # Errors
+///
+/// The first refusal, where `on_refusal` says that the whole plan falls, or where nothing may pass
+/// (a gated env, a secret in the message).
+pub(crate) fn judge(
+    mut plan: Plan,
+    settings: &Settings,
+    collections: &[CollectionConfig],
+    gate: SecretGate,
+    on_refusal: OnRefusal,
+) -> Result<(Cleared, Vec<(RecordKey, Error)>), Error> {
+    if settings.gated && plan.verb != super::Verb::Init {
+        return Err(Error::Gated { env: settings.env.to_string() });
+    }
+    let mut left_out = Vec::new();
+    if gate == SecretGate::Configured && settings.on_secret == OnSecret::Refuse {
+        if let Some(first) = plan.changes.first()
+            && let Some(hit) = settings.secrets.scan_text(&plan.message)
+        {
+            return Err(Error::Secret { record: first.record.clone(), path: None, rule: hit.rule });
+        }
+        let mut kept = Vec::with_capacity(plan.changes.len());
+        for change in plan.changes {
+            match secret_in(&change, settings, collections) {
+                None => kept.push(change),
+                Some(error) if on_refusal == OnRefusal::Whole => return Err(error),
+                Some(error) => left_out.push((change.record, error)),
+            }
+        }
+        plan.changes = kept;
+    }
+    Ok((Cleared { plan }, left_out))
+}
+
+fn secret_in(change: &PlannedChange, settings: &Settings, collections: &[CollectionConfig]) -> Option<Error> {
+    let none = FieldPolicy::default();
+    let policy =
+        collections.iter().find(|c| c.name == change.record.collection).map_or(&none, |collection| &collection.policy);
+    for entry in &change.entries {
+        if let Some(hit) = entry.message.as_deref().and_then(|message| settings.secrets.scan_text(message)) {
+            return Some(Error::Secret { record: change.record.clone(), path: None, rule: hit.rule });
+        }
+        if let Some(content) = &entry.content
+            && let Some(hit) = settings.secrets.scan(content, policy).into_iter().next()
+        {
+            return Some(Error::Secret { record: change.record.clone(), path: Some(hit.path), rule: hit.rule });
+        }
+    }
+    None
+}
