@@ -5,9 +5,10 @@ use std::collections::{HashMap, VecDeque};
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use super::canonical::{canonical_bytes, nfc, same};
+use super::canonical::{canonical_bytes, same};
 use super::field_policy::FieldPolicy;
 use super::keyed::NameIndex;
+use super::text::nfc;
 use super::value::Value;
 
 /// Members that say which element an object is, the strongest first.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::canonical::nfc;
+use super::text::nfc;
 use super::value::{Object, Value};
 
 /// Objects with more members than this are worth an index, once they are asked often enough.

@@ -76,7 +76,11 @@ impl Project {
 
     fn candidates(&self, text: &str) -> Result<Vec<Address>, Error> {
         if text.is_empty() {
-            return Err(Error::refused("bad_address", "an empty record id", "name a record; list them with: cfg status --all"));
+            return Err(Error::refused(
+                "bad_address",
+                "an empty record id",
+                "name a record; list them with: cfg status --all",
+            ));
         }
         let mut found: Vec<Address> = Vec::new();
         let mut problem = None;
@@ -99,11 +103,16 @@ impl Project {
         }
     }
 
-    fn readings(&self, text: &str, collection: &CollectionConfig, found: &mut Vec<Address>, problem: &mut Option<Error>) {
+    fn readings(
+        &self,
+        text: &str,
+        collection: &CollectionConfig,
+        found: &mut Vec<Address>,
+        problem: &mut Option<Error>,
+    ) {
         let mut add = |id: Result<IdKey, Error>, reference: Option<Reference>| match id {
             Ok(id) => {
-                let record =
-                    RecordKey { env: self.settings.env.clone(), collection: collection.name.clone(), id };
+                let record = RecordKey { env: self.settings.env.clone(), collection: collection.name.clone(), id };
                 found.push(Address { record, reference });
             }
             Err(error) => *problem = Some(error),

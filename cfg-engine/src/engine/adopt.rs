@@ -26,7 +26,12 @@ impl Project {
     /// # Errors
     ///
     /// Only where the store fails or the env is gated; a record's own trouble is its row.
-    pub async fn adopt(&self, adopt: &Adopt, options: &Options, progress: Option<&dyn Progress>) -> Result<Report, Error> {
+    pub async fn adopt(
+        &self,
+        adopt: &Adopt,
+        options: &Options,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Report, Error> {
         let input = AdoptInput { include_untracked: true, meta: &Object::new() };
         let plan = |state: &crate::adapter::RecordState| match self.rules(&state.record) {
             Ok(rules) => plan_adopt(state, rules, input),
@@ -69,14 +74,8 @@ impl Project {
                 Some(key) if n > 0 => Some(crate::history::OpId::new(&format!("{key}/{n}"))?),
                 other => other.clone(),
             };
-            let request = Request {
-                verb,
-                records: chunk.to_vec(),
-                options,
-                on_refusal,
-                on_moved: OnMoved::Replan,
-                op_id,
-            };
+            let request =
+                Request { verb, records: chunk.to_vec(), options, on_refusal, on_moved: OnMoved::Replan, op_id };
             let part = self.transact(request, &plan_one).await?;
             report.rows.extend(part.rows);
             report.plan = part.plan.or(report.plan);

@@ -84,7 +84,8 @@ impl Project {
             ));
         }
         // Assignments and patches are applied to what is there; a document was written for one HEAD.
-        let relative = commit.items.iter().all(|item| !matches!(item.content, Content::Document(_)) && item.base.is_none());
+        let relative =
+            commit.items.iter().all(|item| !matches!(item.content, Content::Document(_)) && item.base.is_none());
         let request = Request {
             verb: Verb::Commit,
             records,

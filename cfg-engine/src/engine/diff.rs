@@ -83,9 +83,9 @@ impl Project {
             Reference::Live => match self.state(record).await? {
                 RecordState { live: Live::One(live), .. } => Ok(live.value),
                 RecordState { live: Live::Absent { .. }, head: Some(_), .. } => Ok(empty()),
-                state => Err(super::Document::of_state(self, &state).err().unwrap_or_else(|| Error::NoRecord {
-                    address: record.to_string(),
-                })),
+                state => Err(super::Document::of_state(self, &state)
+                    .err()
+                    .unwrap_or_else(|| Error::NoRecord { address: record.to_string() })),
             },
             Reference::Staged => staged.cloned().ok_or_else(|| Error::NoSuch {
                 what: "staged document",
@@ -116,7 +116,8 @@ impl Project {
         let mut keys: Vec<&RecordKey> = before.keys().chain(after.keys()).collect();
         keys.sort();
         keys.dedup();
-        let differing: Vec<RecordKey> = keys.into_iter().filter(|key| before.get(key) != after.get(key)).cloned().collect();
+        let differing: Vec<RecordKey> =
+            keys.into_iter().filter(|key| before.get(key) != after.get(key)).cloned().collect();
         for chunk in differing.chunks(CHUNK) {
             let mut before = self.side_docs(chunk, from).await?;
             let mut after = self.side_docs(chunk, to).await?;
@@ -148,7 +149,7 @@ impl Project {
                         (State::Ambiguous | State::Error, Some(error)) => report.failed.push((row.record, error)),
                         // Untracked records have nothing to be compared with.
                         (State::Untracked, _) => {}
-                        _ => drop(oid.map(|oid| oids.insert(row.record, oid))),
+                        _ => oids.extend(oid.map(|oid| (row.record, oid))),
                     }
                 }
             }
@@ -157,7 +158,7 @@ impl Project {
                 let rows: Vec<AsOfRow<EntryAddress>> =
                     self.adapter.as_of_addresses(&self.settings.env, &scope, AsOf::Valid(time)).try_concat().await?;
                 for row in rows.into_iter().filter(|row| !row.estimated_before_import) {
-                    drop(row.entry.oid.map(|oid| oids.insert(row.entry.record, oid)));
+                    oids.extend(row.entry.oid.map(|oid| (row.entry.record, oid)));
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Project;
 use crate::adapter::{Live, RecordState};
-use crate::document::{Object, Oid, Value};
+use crate::document::{Object, Value};
 use crate::error::Error;
 use crate::history::{CollectionName, EnvName, IdKey, RecordKey, Seq};
 use crate::plan::{Base, Standing};
@@ -181,9 +181,4 @@ pub(crate) fn live_value(state: &RecordState) -> Option<&Value> {
         Live::One(live) => Some(&live.value),
         _ => None,
     }
-}
-
-/// Returns the oid in short form, or `-`.
-pub(crate) fn short(oid: Option<Oid>) -> String {
-    oid.map_or_else(|| "-".to_owned(), |oid| oid.short())
 }

@@ -201,7 +201,12 @@ impl RecordCheck {
         report.records += 1;
         for ((span, cached), expected) in self.spans.iter().zip(&self.cached).zip(interval_ends(&self.spans)) {
             if *cached != expected {
-                report.find(&self.record, Some(span.seq), "interval", "the stored end of its interval is not what the entries say");
+                report.find(
+                    &self.record,
+                    Some(span.seq),
+                    "interval",
+                    "the stored end of its interval is not what the entries say",
+                );
             }
         }
         let Some(stored) = stored else {
@@ -210,7 +215,8 @@ impl RecordCheck {
         };
         let id_of = |seq: Seq| self.spans.iter().position(|s| s.seq == seq).map(|n| self.ids[n]);
         let greatest = head(&self.spans);
-        if Some(stored.head.seq) != greatest || id_of(stored.head.seq) != Some((stored.head.entry_id, stored.head.oid)) {
+        if Some(stored.head.seq) != greatest || id_of(stored.head.seq) != Some((stored.head.entry_id, stored.head.oid))
+        {
             let should = greatest.map_or_else(|| "nothing".to_owned(), |seq| format!("@{seq}"));
             report.find(&self.record, Some(stored.head.seq), "head", format!("HEAD should be {should}"));
         }

@@ -24,7 +24,12 @@ impl Project {
     ///
     /// [`Error::Refused`] for a time later than the store's; else only where the store fails; a
     /// record's own trouble is its row.
-    pub async fn import(&self, import: &Import, options: &Options, progress: Option<&dyn Progress>) -> Result<Report, Error> {
+    pub async fn import(
+        &self,
+        import: &Import,
+        options: &Options,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Report, Error> {
         if let Some(valid_from) = import.valid_from {
             let now = self.adapter.clock().await?.store;
             if valid_from > now {
@@ -40,7 +45,9 @@ impl Project {
             plan_import(state, self.rules(&state.record)?, import.valid_from, &meta)
         };
         match &import.records {
-            Some(records) => self.converge(Verb::Import, records.clone(), options, progress, plan, OnRefusal::LeaveOut).await,
+            Some(records) => {
+                self.converge(Verb::Import, records.clone(), options, progress, plan, OnRefusal::LeaveOut).await
+            }
             None => {
                 let records = self.differing(progress, |state| state.head.is_none()).await?;
                 self.converge(Verb::Import, records, options, progress, plan, OnRefusal::LeaveOut).await

@@ -13,9 +13,7 @@ use futures_util::TryStreamExt;
 use super::history_source::HistorySource;
 use super::op_ids::op_id;
 use super::project::{Options, Progress, Project};
-use crate::adapter::{
-    AdapterError, AsOf, Detail, EntryAddress, ExpectedLive, Live, LiveWrite, RecordState, Scope,
-};
+use crate::adapter::{AdapterError, AsOf, Detail, EntryAddress, ExpectedLive, Live, LiveWrite, RecordState, Scope};
 use crate::document::{Object, Oid, Value, oid};
 use crate::error::Error;
 use crate::history::{Author, AuthorClass, CollectionName, IdKey, RecordKey, Span, Timestamp, head};
@@ -213,13 +211,20 @@ impl Project {
         Ok(checked)
     }
 
-    fn check_line(&self, text: &str, rules: Rules<'_>, options: &Options, now: Timestamp) -> Result<(RecordKey, Timestamp), String> {
+    fn check_line(
+        &self,
+        text: &str,
+        rules: Rules<'_>,
+        options: &Options,
+        now: Timestamp,
+    ) -> Result<(RecordKey, Timestamp), String> {
         let line = parse_line(text)?;
         let record = self.line_record(&line, rules)?;
         if line.time > now {
             return Err(format!("time {} is later than the database's clock ({now})", line.time));
         }
-        let scan = options.gate() == SecretGate::Configured && self.settings.on_secret == crate::config::OnSecret::Refuse;
+        let scan =
+            options.gate() == SecretGate::Configured && self.settings.on_secret == crate::config::OnSecret::Refuse;
         if let Some(message) = &line.message
             && scan
             && let Some(hit) = self.settings.secrets.scan_text(message)
@@ -269,7 +274,8 @@ impl Project {
                         break part.places;
                     }
                     Err(Error::StaleHead { .. } | Error::StaleLive { .. }) if attempt < ATTEMPTS => {}
-                    Err(Error::Storage(AdapterError::Clock { .. } | AdapterError::UnknownOutcome)) if attempt < ATTEMPTS => {}
+                    Err(Error::Storage(AdapterError::Clock { .. } | AdapterError::UnknownOutcome))
+                        if attempt < ATTEMPTS => {}
                     Err(error) => return Err(error),
                 }
             };
@@ -310,7 +316,9 @@ impl Project {
                 bytes += text.len();
                 match self.version(&text, &state.record, rules)? {
                     version if known.has(&version) => part.known += 1,
-                    version if version.content.is_none() && !known.precedes(&version, &versions) => part.without_effect += 1,
+                    version if version.content.is_none() && !known.precedes(&version, &versions) => {
+                        part.without_effect += 1
+                    }
                     version => versions.push(version),
                 }
             }
@@ -336,7 +344,14 @@ impl Project {
 
     fn version(&self, text: &str, record: &RecordKey, rules: Rules<'_>) -> Result<LoadedVersion, Error> {
         // The line was checked on the first pass; the file must not change while it is read.
-        let changed = |_| Error::refused_for(record, "file_changed", "the history file changed while it was read", "run the import again");
+        let changed = |_| {
+            Error::refused_for(
+                record,
+                "file_changed",
+                "the history file changed while it was read",
+                "run the import again",
+            )
+        };
         let line = parse_line(text).map_err(changed)?;
         let content = match line.doc {
             None => None,
@@ -393,7 +408,9 @@ impl Project {
             _ if after.is_some() => head_oid,
             _ => None,
         };
-        if live_oid != head_oid && !matches!(state.live, Live::Absent { outside_rule: 0 }) || (live_none && after.is_none() && head_oid.is_some()) {
+        if live_oid != head_oid && !matches!(state.live, Live::Absent { outside_rule: 0 })
+            || (live_none && after.is_none() && head_oid.is_some())
+        {
             part.dirty.push(state.record.clone());
         }
         if versions.is_empty() && matches!(live, LiveWrite::Leave) {
@@ -428,8 +445,7 @@ impl Project {
             options.message = "load history".to_owned();
         }
         let plan = self.plan(Verb::Import, &options, part.changes.clone());
-        let (cleared, left_out) =
-            judge(plan, &self.settings, self.collections(), options.gate(), OnRefusal::LeaveOut)?;
+        let (cleared, left_out) = judge(plan, &self.settings, self.collections(), options.gate(), OnRefusal::LeaveOut)?;
         if options.dry_run || cleared.plan().changes.is_empty() {
             return Ok(left_out);
         }
@@ -558,7 +574,10 @@ fn parse_line(text: &str) -> Result<Line, String> {
             "id" => id = Some(value),
             "time" => {
                 let text = text_of(value)?.ok_or("time is null")?;
-                time = Some(Timestamp::parse_instant(&text).map_err(|_| format!("time {text:?} is not an instant with a zone"))?);
+                time = Some(
+                    Timestamp::parse_instant(&text)
+                        .map_err(|_| format!("time {text:?} is not an instant with a zone"))?,
+                );
             }
             "doc" => match value {
                 Value::Object(_) => doc = Some(Some(value)),
@@ -582,9 +601,17 @@ fn parse_line(text: &str) -> Result<Line, String> {
 }
 
 fn bad_lines(count: u64, problems: &[String]) -> Error {
-    let more = if count as usize > problems.len() { format!("\n… and {} more", count as usize - problems.len()) } else { String::new() };
+    let more = if count as usize > problems.len() {
+        format!("\n… and {} more", count as usize - problems.len())
+    } else {
+        String::new()
+    };
     let lines = if count == 1 { "1 bad line".to_owned() } else { format!("{count} bad lines") };
-    Error::refused("bad_history", format!("{lines}, nothing was loaded\n{}{more}", problems.join("\n")), "mend the lines and run the import again")
+    Error::refused(
+        "bad_history",
+        format!("{lines}, nothing was loaded\n{}{more}", problems.join("\n")),
+        "mend the lines and run the import again",
+    )
 }
 
 fn unreadable(error: std::io::Error) -> Error {

@@ -104,8 +104,7 @@ impl Project {
         };
         let mut plan: Plan = self.plan(Verb::Init, &Options::message("init"), Vec::new());
         plan.objects.push(write);
-        let (cleared, _) =
-            judge(plan, &self.settings, self.collections(), SecretGate::Configured, OnRefusal::Whole)?;
+        let (cleared, _) = judge(plan, &self.settings, self.collections(), SecretGate::Configured, OnRefusal::Whole)?;
         let clock = self.adapter.clock().await?;
         let bound = cleared.bind(op_id(&*self.ids), clock.now_at(self.adapter.monotonic()));
         self.adapter.apply(&bound.batch).await?;

@@ -124,8 +124,7 @@ impl Project {
             None => Scope::All(collection),
         };
         let detail = if with_doc { Detail::Document } else { Detail::Header };
-        let rows: Vec<AsOfRow<Entry>> =
-            self.adapter.as_of(&self.settings.env, &scope, at, detail).try_concat().await?;
+        let rows: Vec<AsOfRow<Entry>> = self.adapter.as_of(&self.settings.env, &scope, at, detail).try_concat().await?;
         Ok(rows
             .into_iter()
             .map(|row| AsOfEntry { entry: row.entry, estimated_before_import: row.estimated_before_import })

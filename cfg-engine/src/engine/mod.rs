@@ -31,7 +31,7 @@ pub use fsck::{Finding, FsckReport};
 pub use history_source::HistorySource;
 pub use import::Import;
 pub use import_history::{HistoryImport, HistoryReport};
-pub use init::{InitReport, ENV_OBJECT};
+pub use init::{ENV_OBJECT, InitReport};
 pub use log::{AsOfEntry, Log, LogAxis};
 pub use op_ids::{OpIds, RandomOpIds};
 pub use project::{Options, Progress, Project};

@@ -21,11 +21,11 @@ use crate::plan::gates::SecretGate;
 /// use cfg_engine::adapter::MemoryAdapter;
 /// use cfg_engine::config::{CollectionConfig, Settings};
 /// use cfg_engine::engine::{Commit, Options, Project};
-/// use cfg_engine::history::{Author, AuthorClass, EnvName};
+/// use cfg_engine::history::{Author, AuthorClass, CollectionName, EnvName};
 /// use cfg_engine::Value;
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// let adapter = Arc::new(MemoryAdapter::new(vec![CollectionConfig::new("configs", "config_id")?]));
+/// let adapter = Arc::new(MemoryAdapter::new(vec![CollectionConfig::new(CollectionName::new("configs")?, "config_id")]));
 /// let author = Author { id: "docs@example.com".into(), class: AuthorClass::Human };
 /// let project = Project::new(adapter, Settings::new(EnvName::new("dev")?, author));
 /// project.init(false).await?;

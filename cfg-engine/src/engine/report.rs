@@ -122,10 +122,12 @@ impl Report {
     /// Returns `{results, failed}`, or the plan of a dry run.
     pub fn to_object(&self) -> Object {
         if let Some(plan) = &self.plan {
-            let failed: Vec<Object> = self.rows.iter().filter(|r| r.result.is_err()).map(RowResult::to_object).collect();
+            let failed: Vec<Object> =
+                self.rows.iter().filter(|r| r.result.is_err()).map(RowResult::to_object).collect();
             return plan.shown.clone().with("failed", failed);
         }
-        let (failed, results): (Vec<&RowResult>, Vec<&RowResult>) = self.rows.iter().partition(|row| row.result.is_err());
+        let (failed, results): (Vec<&RowResult>, Vec<&RowResult>) =
+            self.rows.iter().partition(|row| row.result.is_err());
         Object::new()
             .with("results", results.into_iter().map(RowResult::to_object).collect::<Vec<_>>())
             .with("failed", failed.into_iter().map(RowResult::to_object).collect::<Vec<_>>())

@@ -63,7 +63,11 @@ impl Project {
         shown.doc().and_then(|doc| path.get(doc)).ok_or_else(|| Error::NoSuch {
             what: "field",
             name: path.to_string(),
-            known: shown.doc().and_then(Value::as_object).map(|o| o.keys().map(str::to_owned).collect()).unwrap_or_default(),
+            known: shown
+                .doc()
+                .and_then(Value::as_object)
+                .map(|o| o.keys().map(str::to_owned).collect())
+                .unwrap_or_default(),
         })
     }
 

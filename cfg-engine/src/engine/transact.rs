@@ -61,9 +61,15 @@ impl Project {
         let op_id = key.cloned().unwrap_or_else(|| op_id(&*self.ids));
         let mut failed: BTreeMap<RecordKey, Error> = BTreeMap::new();
         let mut seen: Option<Seen> = None;
+        let mut uncertain = false;
         for _ in 0..ATTEMPTS {
             records.retain(|record| !failed.contains_key(record));
             let states = if records.is_empty() { Vec::new() } else { self.states(&records).await? };
+            // An attempt whose outcome is unknown may have landed since it was looked up. What the
+            // states just read hold is decided; what lands after them fails on the tips.
+            if uncertain && let Some(report) = self.replay(&records, &op_id).await? {
+                return Ok(finish(report.rows, failed, None));
+            }
             if request.on_moved == OnMoved::Conflict {
                 match &seen {
                     Some(seen) => unmoved(&states, seen)?,
@@ -107,6 +113,7 @@ impl Project {
                         report.rows.extend(rows);
                         return Ok(finish(report.rows, failed, None));
                     }
+                    uncertain |= matches!(error, AdapterError::UnknownOutcome);
                     match settle(error, request.on_refusal)? {
                         Settled::Again => {}
                         Settled::Without(record, error) => drop(failed.insert(record, error)),
@@ -155,7 +162,12 @@ impl Project {
     }
 
     /// Where an error leaves open whether this very batch landed, looks it up by its op_id.
-    async fn look_up(&self, error: &AdapterError, changes: &[PlannedChange], op_id: &OpId) -> Result<Option<Report>, Error> {
+    async fn look_up(
+        &self,
+        error: &AdapterError,
+        changes: &[PlannedChange],
+        op_id: &OpId,
+    ) -> Result<Option<Report>, Error> {
         if !matches!(error, AdapterError::UnknownOutcome | AdapterError::StaleHead { .. }) {
             return Ok(None);
         }
@@ -202,11 +214,7 @@ impl Project {
                 author: h.author.clone(),
                 recorded_at: h.recorded_at,
             });
-            let base = Base {
-                record: planned.record.clone(),
-                seq: head.map(|h| h.seq),
-                oid: head.and_then(|h| h.oid),
-            };
+            let base = Base { record: planned.record.clone(), seq: head.map(|h| h.seq), oid: head.and_then(|h| h.oid) };
             let doc = match planned.live {
                 LiveWrite::Delete => None,
                 _ => masked(self, &planned.record, &planned.after),
@@ -257,7 +265,7 @@ fn unmoved(states: &[RecordState], seen: &Seen) -> Result<(), Error> {
     for state in states {
         let Some((head, live)) = seen.get(&state.record) else { continue };
         if state.head.as_ref().map(|h| h.head) != *head {
-            return Err(Error::StaleHead { record: state.record.clone(), current: state.head.clone() });
+            return Err(Error::StaleHead { record: state.record.clone(), current: state.head.clone().map(Box::new) });
         }
         if content(state) != *live {
             return Err(Error::StaleLive { record: state.record.clone() });

@@ -72,7 +72,10 @@ fn stored_change(change: &PlannedChange, policy: &FieldPolicy, key: &[u8; 32]) -
     record(change)
         .with("head_entry", change.expected.as_ref().map(|h| h.head.entry_id.to_hex()))
         .with("live", stored_live(&change.live, policy, key))
-        .with("entries", change.entries.iter().map(|entry| entry_value(entry).with("meta", entry.meta.clone())).collect::<Vec<_>>())
+        .with(
+            "entries",
+            change.entries.iter().map(|entry| entry_value(entry).with("meta", entry.meta.clone())).collect::<Vec<_>>(),
+        )
 }
 
 fn stored_live(live: &LiveWrite, policy: &FieldPolicy, key: &[u8; 32]) -> Object {
@@ -118,7 +121,10 @@ fn hide_below(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &[u8; 
         }
         match value {
             Value::Object(object) => Value::Object(
-                object.iter().map(|(k, v)| (k.clone(), walk(&path.join(Step::Key(k.clone())), v, policy, key))).collect(),
+                object
+                    .iter()
+                    .map(|(k, v)| (k.clone(), walk(&path.join(Step::Key(k.clone())), v, policy, key)))
+                    .collect(),
             ),
             Value::Array(items) => Value::Array(
                 items.iter().enumerate().map(|(n, v)| walk(&path.join(Step::Index(n)), v, policy, key)).collect(),
