@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use regex::RegexSet;
 
 use super::field_path::{FieldPath, Step};
 use super::field_policy::{FieldPolicy, PolicyCursor, Treatment};
+use super::glob::Glob;
 use super::value::{Extended, Object, Value};
 
 /// What [`SecretRules::default`] takes for the name of a secret.
@@ -51,12 +51,19 @@ const HIDDEN_NAME: &str = "***";
 /// ```
 #[derive(Clone)]
 pub struct SecretRules {
-    fields: Vec<String>,
-    /// Two globs for each field rule: over the name as it is, and over its normal form.
-    plain: GlobSet,
-    normal: GlobSet,
+    fields: Vec<FieldRule>,
     values: RegexSet,
     high_entropy: bool,
+}
+
+/// An entry of `block_fields`.
+#[derive(Clone)]
+struct FieldRule {
+    text: String,
+    /// Over the name in lower case.
+    plain: Glob,
+    /// Over its normal form, with and without the underscores inside the glob.
+    normal: Vec<Glob>,
 }
 
 /// Something that looks like a secret. It never holds the secret.
@@ -145,10 +152,20 @@ impl SecretHit {
 impl fmt::Debug for SecretRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecretRules")
-            .field("block_fields", &self.fields)
+            .field("block_fields", &self.fields.iter().map(|rule| &rule.text).collect::<Vec<_>>())
             .field("block_values", &self.values.patterns())
             .field("high_entropy", &self.high_entropy)
             .finish()
+    }
+}
+
+impl FieldRule {
+    fn new(text: &str) -> Option<Self> {
+        let glob = normal_glob(text);
+        let joined = without_inner_underscores(&glob);
+        let joined = (joined != glob).then(|| Glob::new(&joined));
+        let normal = std::iter::once(Glob::new(&glob)).chain(joined).collect::<Option<_>>()?;
+        Some(FieldRule { text: text.to_owned(), plain: Glob::new(&text.to_lowercase())?, normal })
     }
 }
 
@@ -178,26 +195,18 @@ impl SecretRules {
         F: AsRef<str>,
         V: AsRef<str>,
     {
-        let fields: Vec<String> = block_fields.iter().map(|rule| rule.as_ref().to_owned()).collect();
-        let (mut plain, mut normal) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        for rule in &fields {
-            let fail = |_| SecretRulesError::Glob { rule: rule.clone() };
-            plain.add(GlobBuilder::new(rule).case_insensitive(true).build().map_err(fail)?);
-            // Two in a row: as it is, and with its inner underscores left out.
-            let glob = normal_glob(rule);
-            for glob in [without_inner_underscores(&glob), glob] {
-                normal.add(GlobBuilder::new(&glob).case_insensitive(true).build().map_err(fail)?);
-            }
-        }
-        let none = |_| SecretRulesError::Glob { rule: String::new() };
-        let (plain, normal) = (plain.build().map_err(none)?, normal.build().map_err(none)?);
+        let fields = block_fields.iter().map(|rule| {
+            let rule = rule.as_ref();
+            FieldRule::new(rule).ok_or_else(|| SecretRulesError::Glob { rule: rule.to_owned() })
+        });
+        let fields = fields.collect::<Result<_, _>>()?;
         for rule in block_values {
             regex::Regex::new(rule.as_ref()).map_err(|_| SecretRulesError::Regex { rule: rule.as_ref().to_owned() })?;
         }
         let values = RegexSet::new(block_values.iter().map(AsRef::as_ref)).map_err(|_| SecretRulesError::Regex {
             rule: block_values.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "),
         })?;
-        Ok(SecretRules { fields, plain, normal, values, high_entropy: false })
+        Ok(SecretRules { fields, values, high_entropy: false })
     }
 
     /// Counts long words that look random as secrets, too: mixed letters and digits from 20
@@ -254,9 +263,10 @@ impl SecretRules {
     }
 
     fn name_rule(&self, name: &str) -> Option<&str> {
-        let plain = self.plain.matches(name).first().copied();
-        let normal = || self.normal.matches(normal_name(name)).first().map(|n| n / 2);
-        plain.or_else(normal).map(|n| self.fields[n].as_str())
+        let (lower, normal) = (name.to_lowercase(), normal_name(name));
+        let fits =
+            |rule: &&FieldRule| rule.plain.is_match(&lower) || rule.normal.iter().any(|glob| glob.is_match(&normal));
+        self.fields.iter().find(fits).map(|rule| rule.text.as_str())
     }
 
     fn value_rule(&self, text: &str) -> Option<&str> {
@@ -391,7 +401,7 @@ fn normal_name(name: &str) -> String {
 fn normal_glob(glob: &str) -> String {
     // Inside brackets and behind a backslash every character has a meaning of its own.
     if glob.contains(['[', '\\']) {
-        glob.to_owned()
+        glob.to_lowercase()
     } else {
         normalise(glob, |c| matches!(c, '*' | '?' | '{' | '}' | ','))
     }
