@@ -1,6 +1,7 @@
 //! `diff`: between two versions, HEAD and live, or two moments of the whole system.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
@@ -81,7 +82,7 @@ impl Project {
         let empty = || Value::Object(Object::new());
         match reference {
             Reference::Live => match self.state(record).await? {
-                RecordState { live: Live::One(live), .. } => Ok(live.value),
+                RecordState { live: Live::One(live), .. } => Ok(Arc::unwrap_or_clone(live.value)),
                 RecordState { live: Live::Absent { .. }, head: Some(_), .. } => Ok(empty()),
                 state => Err(super::Document::of_state(self, &state)
                     .err()
@@ -171,7 +172,7 @@ impl Project {
             DiffSide::Live => {
                 let states = self.states(records).await?;
                 let docs = states.into_iter().filter_map(|state| match state.live {
-                    Live::One(live) => Some((state.record, live.value)),
+                    Live::One(live) => Some((state.record, Arc::unwrap_or_clone(live.value))),
                     _ => None,
                 });
                 return Ok(docs.collect());

@@ -102,14 +102,13 @@ impl Project {
                 return Ok(finish(rows, failed, None));
             }
             let bound = cleared.bind(op_id.clone(), self.now(&states));
-            let expected: Vec<PlannedChange> = cleared.plan().changes.clone();
             match self.adapter.apply(&bound.batch).await {
                 Ok(()) => {
-                    rows.extend(self.written(&expected, bound));
+                    rows.extend(self.written(&cleared.plan().changes, bound));
                     return Ok(finish(rows, failed, None));
                 }
                 Err(error) => {
-                    if let Some(mut report) = self.look_up(&error, &expected, &op_id).await? {
+                    if let Some(mut report) = self.look_up(&error, &cleared.plan().changes, &op_id).await? {
                         report.rows.extend(rows);
                         return Ok(finish(report.rows, failed, None));
                     }
