@@ -40,7 +40,7 @@ pub enum Error {
         /// Which record.
         record: RecordKey,
         /// HEAD now.
-        current: Option<HeadState>,
+        current: Option<Box<HeadState>>,
     },
     /// The document was read at a version that is no longer HEAD.
     #[error("{record} moved on: the document was read at {} and HEAD is {}", at(base), at(head))]

@@ -3,6 +3,12 @@
 pub mod adapter;
 pub mod config;
 pub mod document;
+pub mod engine;
+mod error;
 pub mod history;
+pub mod outcome;
+pub mod plan;
 
 pub use document::Value;
+pub use engine::Project;
+pub use error::{Error, ErrorKind};

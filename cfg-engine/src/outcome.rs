@@ -88,10 +88,7 @@ pub fn combined_exit(codes: impl IntoIterator<Item = u8>) -> u8 {
 impl Error {
     /// Returns `{code, message, hint}`: a row's `reason`.
     pub fn to_reason(&self) -> Object {
-        Object::new()
-            .with("code", self.code())
-            .with("message", self.to_string())
-            .with("hint", self.hint())
+        Object::new().with("code", self.code()).with("message", self.to_string()).with("hint", self.hint())
     }
 
     /// Returns the envelope `{status, code, message, hint, data}` of a verb that produced no data.

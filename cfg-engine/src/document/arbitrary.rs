@@ -6,7 +6,7 @@ use super::field_path::{FieldPath, Step};
 use super::value::{Object, Value};
 
 /// Few names, so that documents meet; two of them are one name after NFC.
-pub(crate) const NAMES: &[&str] = &["a", "b", "c", "id", "name", "ign", "sec", "\u{e9}"];
+pub(crate) const NAMES: &[&str] = &["a", "b", "c", "id", "name", "ign", "sec", "\u{e9}", "e\u{301}"];
 
 pub(crate) fn scalar() -> impl Strategy<Value = Value> {
     prop_oneof![

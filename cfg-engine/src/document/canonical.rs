@@ -8,14 +8,29 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use super::extended::sorted_letters;
 use super::field_path::{FieldPath, Step};
 use super::field_policy::{FieldPolicy, PolicyCursor, Treatment};
-use super::oid::Oid;
+use super::oid::{Oid, to_hex};
 use super::parse::MAX_DEPTH;
-use super::value::{Object, Value};
+use super::text::{nfc, utf16_cmp, write_escaped};
+use super::value::{Extended, Object, Value};
+
+/// The Unicode version of the normalization, part of the format version.
+///
+/// Normalization of assigned code points never changes; a code point that a later version assigns
+/// counts as not assigned until this constant, and with it the format version, moves.
+pub const UNICODE_VERSION: (u8, u8, u8) = (18, 0, 0);
+
+const _: () = {
+    let (major, minor, update) = unicode_normalization::UNICODE_VERSION;
+    let here = UNICODE_VERSION;
+    assert!(major == here.0 && minor == here.1 && update == here.2, "the dependency has another Unicode version");
+};
 
 /// Why a document has no canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +78,7 @@ fn place(path: &FieldPath) -> String {
 /// ```
 pub fn canonical_bytes(doc: &Value, policy: &FieldPolicy) -> Result<Vec<u8>, CanonicalError> {
     let mut out = Vec::new();
-    Writer { out: &mut out, sink: None }.document(doc, policy)?;
+    Writer::new(&mut out, None).document(doc, policy)?;
     Ok(out)
 }
 
@@ -85,54 +100,62 @@ pub fn canonical_bytes(doc: &Value, policy: &FieldPolicy) -> Result<Vec<u8>, Can
 pub fn oid(doc: &Value, policy: &FieldPolicy) -> Result<Oid, CanonicalError> {
     let mut hasher = Sha256::new();
     let mut buffer = Vec::with_capacity(FLUSH_AT + 4096);
-    Writer { out: &mut buffer, sink: Some(&mut hasher) }.document(doc, policy)?;
+    Writer::new(&mut buffer, Some(&mut hasher)).document(doc, policy)?;
     hasher.update(&buffer);
     Ok(Oid::from_bytes(hasher.finalize().into()))
 }
 
 /// Returns whether two values are the same in canonical form (a value without one equals nothing).
 pub fn same(a: &Value, b: &Value) -> bool {
-    if a == b {
-        return canonical_is_certain(a);
-    }
-    let policy = FieldPolicy::default();
     match (a, b) {
-        (Value::String(_) | Value::Bool(_) | Value::Null, Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-            false
-        }
+        (Value::Null, Value::Null) => true,
+        (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Number(a), Value::Number(b)) => a.same_digits(b),
-        _ => matches!((canonical_bytes(a, &policy), canonical_bytes(b, &policy)), (Ok(a), Ok(b)) if a == b),
-    }
-}
-
-/// Equal trees are equal in canonical form unless they have none; NaN is never equal to itself.
-fn canonical_is_certain(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => number.is_finite(),
-        Value::Array(_) | Value::Object(_) => canonical_bytes(value, &FieldPolicy::default()).is_ok(),
-        _ => true,
+        (Value::String(a), Value::String(b)) => a == b || nfc(a) == nfc(b),
+        (Value::Array(_), Value::Array(_))
+        | (Value::Object(_), Value::Object(_))
+        | (Value::Extended(_), Value::Extended(_)) => {
+            let policy = FieldPolicy::default();
+            matches!((canonical_bytes(a, &policy), canonical_bytes(b, &policy)), (Ok(a), Ok(b)) if a == b)
+        }
+        _ => false,
     }
 }
 
 /// Bytes are handed to the hash in runs of about this many.
 const FLUSH_AT: usize = 16 * 1024;
 
-struct Writer<'a> {
-    out: &'a mut Vec<u8>,
-    sink: Option<&'a mut Sha256>,
+struct Writer<'a, 'o> {
+    out: &'o mut Vec<u8>,
+    sink: Option<&'o mut Sha256>,
+    /// The members of all objects being written, outermost first; each object sorts its own.
+    members: Vec<Member<'a>>,
+}
+
+struct Member<'a> {
+    /// The name in NFC.
+    key: Cow<'a, str>,
+    raw: &'a str,
+    value: &'a Value,
+    next: PolicyCursor<'a>,
 }
 
 type Failure = (CanonicalProblem, Vec<Step>);
 
-impl Writer<'_> {
-    fn document(&mut self, doc: &Value, policy: &FieldPolicy) -> Result<(), CanonicalError> {
+impl<'a, 'o> Writer<'a, 'o> {
+    fn new(out: &'o mut Vec<u8>, sink: Option<&'o mut Sha256>) -> Self {
+        Self { out, sink, members: Vec::with_capacity(64) }
+    }
+
+    fn document(&mut self, doc: &'a Value, policy: &'a FieldPolicy) -> Result<(), CanonicalError> {
         self.value(doc, policy.cursor(), 0).map_err(|(problem, mut steps)| {
             steps.reverse();
             CanonicalError { problem, path: FieldPath::from_steps(steps) }
         })
     }
 
-    fn value(&mut self, value: &Value, cursor: PolicyCursor<'_>, depth: usize) -> Result<(), Failure> {
+    /// Writes a value that stands in `depth` arrays and objects.
+    fn value(&mut self, value: &'a Value, cursor: PolicyCursor<'a>, depth: usize) -> Result<(), Failure> {
         match value {
             Value::Null => self.out.extend_from_slice(b"null"),
             Value::Bool(true) => self.out.extend_from_slice(b"true"),
@@ -141,29 +164,21 @@ impl Writer<'_> {
                 number.write_canonical(self.out).map_err(|_| (CanonicalProblem::NotFinite, Vec::new()))?;
             }
             Value::String(text) => self.string(text),
-            Value::Array(items) => self.array(items, cursor, depth + 1)?,
-            Value::Object(object) => self.object(object, cursor, depth + 1, Dollar::Escape)?,
-            Value::Extended(extended) => {
-                self.object(&extended.to_wrapper(), PolicyCursor::FREE, depth + 1, Dollar::Wrapper)?;
-            }
+            Value::Array(items) => self.array(items, cursor, depth)?,
+            Value::Object(object) => self.object(object, cursor, depth)?,
+            Value::Extended(extended) => self.extended(extended, depth)?,
         }
         Ok(())
     }
 
-    fn array(&mut self, items: &[Value], cursor: PolicyCursor<'_>, depth: usize) -> Result<(), Failure> {
-        if depth > MAX_DEPTH {
-            return Err((CanonicalProblem::TooDeep, Vec::new()));
-        }
+    fn array(&mut self, items: &'a [Value], cursor: PolicyCursor<'a>, depth: usize) -> Result<(), Failure> {
+        let depth = deeper(depth)?;
         self.out.push(b'[');
         let mut first = true;
         for (index, item) in items.iter().enumerate() {
-            let next = if cursor.is_free() {
-                PolicyCursor::FREE
-            } else {
-                match cursor.element(index) {
-                    (Treatment::Versioned, next) => next,
-                    _ => continue,
-                }
+            let next = match cursor.element_unless_free(index) {
+                (Treatment::Versioned, next) => next,
+                _ => continue,
             };
             if !first {
                 self.out.push(b',');
@@ -176,70 +191,122 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn object(
-        &mut self,
-        object: &Object,
-        cursor: PolicyCursor<'_>,
-        depth: usize,
-        dollar: Dollar,
-    ) -> Result<(), Failure> {
-        if depth > MAX_DEPTH {
-            return Err((CanonicalProblem::TooDeep, Vec::new()));
-        }
-        let mut members: Vec<Member<'_>> = Vec::with_capacity(object.len());
-        let mut sorted = true;
-        let mut escape = false;
-        for (key, value) in object.members() {
-            if value.is_null() {
-                continue;
-            }
-            let next = if cursor.is_free() {
-                PolicyCursor::FREE
-            } else {
-                match cursor.member(key) {
-                    (Treatment::Versioned, next) => next,
-                    _ => continue,
-                }
-            };
-            escape |= key.starts_with('$');
-            let member = Member { key: nfc(key), raw: key, value, next };
-            if let Some(last) = members.last() {
-                sorted &= utf16_cmp(&last.key, &member.key) == Ordering::Less;
-            }
-            members.push(member);
-        }
-        if !sorted {
-            members.sort_unstable_by(|a, b| utf16_cmp(&a.key, &b.key));
-            if let Some(pair) = members.windows(2).find(|pair| pair[0].key == pair[1].key) {
-                return Err((CanonicalProblem::EqualKeys, vec![Step::Key(pair[1].raw.to_owned())]));
-            }
-        }
-        let escape = escape && matches!(dollar, Dollar::Escape);
-        if escape {
+    fn object(&mut self, object: &'a Object, cursor: PolicyCursor<'a>, depth: usize) -> Result<(), Failure> {
+        let depth = deeper(depth)?;
+        let base = self.members.len();
+        let has_dollar = self.push_members(object, cursor)?;
+        if has_dollar {
             self.out.extend_from_slice(b"{\"$literal\":");
         }
         self.out.push(b'{');
-        for (n, member) in members.iter().enumerate() {
-            if n > 0 {
+        let end = self.members.len();
+        for at in base..end {
+            if at > base {
                 self.out.push(b',');
             }
-            write_escaped(&member.key, self.out);
+            let Member { key, raw, value, next } = &self.members[at];
+            let (raw, value, next) = (*raw, *value, *next);
+            write_escaped(key, self.out);
             self.out.push(b':');
-            let written = match (dollar, member.value) {
-                // The parts of a wrapper are its own; only a scope is a document of the user's.
-                (Dollar::Wrapper, Value::Object(inner)) if member.raw != "$scope" => {
-                    self.object(inner, PolicyCursor::FREE, depth + 1, Dollar::Wrapper)
-                }
-                _ => self.value(member.value, member.next, depth),
-            };
-            written.map_err(|failure| under(failure, Step::Key(member.raw.to_owned())))?;
+            self.value(value, next, depth).map_err(|failure| under(failure, Step::Key(raw.to_owned())))?;
             self.flush();
         }
+        self.members.truncate(base);
         self.out.push(b'}');
-        if escape {
+        if has_dollar {
             self.out.push(b'}');
         }
         Ok(())
+    }
+
+    /// Pushes what is hashed of an object, in order; returns whether a name starts with `$`.
+    fn push_members(&mut self, object: &'a Object, cursor: PolicyCursor<'a>) -> Result<bool, Failure> {
+        let base = self.members.len();
+        let mut sorted = true;
+        let mut has_dollar = false;
+        for (raw, value) in object.members() {
+            if value.is_null() {
+                continue;
+            }
+            let next = match cursor.member_unless_free(raw) {
+                (Treatment::Versioned, next) => next,
+                _ => continue,
+            };
+            has_dollar |= raw.starts_with('$');
+            let key = nfc(raw);
+            sorted =
+                sorted && self.members[base..].last().is_none_or(|last| utf16_cmp(&last.key, &key) == Ordering::Less);
+            self.members.push(Member { key, raw, value, next });
+        }
+        if !sorted {
+            let own = &mut self.members[base..];
+            // Stable, so that of two equal names the later one in the document is reported.
+            own.sort_by(|a, b| utf16_cmp(&a.key, &b.key));
+            if let Some(pair) = own.windows(2).find(|pair| pair[0].key == pair[1].key) {
+                return Err((CanonicalProblem::EqualKeys, vec![Step::Key(pair[1].raw.to_owned())]));
+            }
+        }
+        Ok(has_dollar)
+    }
+
+    /// Writes the canonical Extended JSON object, its members in order. It is no level of its own.
+    fn extended(&mut self, extended: &'a Extended, depth: usize) -> Result<(), Failure> {
+        match extended {
+            Extended::ObjectId(id) => self.raw(&[r#"{"$oid":""#, &to_hex(id), r#""}"#]),
+            Extended::DateTime(ms) => {
+                self.raw(&[r#"{"$date":{"$numberLong":""#, itoa::Buffer::new().format(*ms), r#""}}"#]);
+            }
+            Extended::Binary { subtype, bytes } => {
+                let subtype = to_hex(&[*subtype]);
+                self.raw(&[r#"{"$binary":{"base64":""#, &BASE64.encode(bytes), r#"","subType":""#, &subtype, r#""}}"#]);
+            }
+            Extended::Timestamp { time, increment } => {
+                let (time, increment) = (time.to_string(), increment.to_string());
+                self.raw(&[r#"{"$timestamp":{"i":"#, &increment, r#","t":"#, &time, "}}"]);
+            }
+            Extended::Regex { pattern, options } => {
+                self.raw(&[r#"{"$regularExpression":{"options":"#]);
+                self.string(&sorted_letters(options));
+                self.raw(&[r#","pattern":"#]);
+                self.string(pattern);
+                self.raw(&["}}"]);
+            }
+            Extended::Code { code, scope } => {
+                self.raw(&[r#"{"$code":"#]);
+                self.string(code);
+                if let Some(scope) = scope {
+                    self.raw(&[r#","$scope":"#]);
+                    self.object(scope, PolicyCursor::FREE, depth)
+                        .map_err(|failure| under(failure, Step::Key("$scope".to_owned())))?;
+                }
+                self.raw(&["}"]);
+            }
+            Extended::Symbol(text) => {
+                self.raw(&[r#"{"$symbol":"#]);
+                self.string(text);
+                self.raw(&["}"]);
+            }
+            Extended::DbPointer { namespace, id } => {
+                self.raw(&[r#"{"$dbPointer":{"$id":{"$oid":""#, &to_hex(id), r#""},"$ref":"#]);
+                self.string(namespace);
+                self.raw(&["}}"]);
+            }
+            Extended::MinKey => self.raw(&[r#"{"$minKey":1}"#]),
+            Extended::MaxKey => self.raw(&[r#"{"$maxKey":1}"#]),
+            Extended::Undefined => self.raw(&[r#"{"$undefined":true}"#]),
+            Extended::Store { type_name, text } => {
+                self.raw(&[r#"{"$store":{"text":"#]);
+                self.string(text);
+                self.raw(&[r#","type":"#]);
+                self.string(type_name);
+                self.raw(&["}}"]);
+            }
+        }
+        Ok(())
+    }
+
+    fn raw(&mut self, pieces: &[&str]) {
+        pieces.iter().for_each(|piece| self.out.extend_from_slice(piece.as_bytes()));
     }
 
     fn string(&mut self, text: &str) {
@@ -256,97 +323,11 @@ impl Writer<'_> {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Dollar {
-    Escape,
-    Wrapper,
-}
-
-struct Member<'a> {
-    key: Cow<'a, str>,
-    raw: &'a str,
-    value: &'a Value,
-    next: PolicyCursor<'a>,
+fn deeper(depth: usize) -> Result<usize, Failure> {
+    if depth < MAX_DEPTH { Ok(depth + 1) } else { Err((CanonicalProblem::TooDeep, Vec::new())) }
 }
 
 fn under((problem, mut steps): Failure, step: Step) -> Failure {
     steps.push(step);
     (problem, steps)
-}
-
-/// Returns `text` in Unicode Normalization Form C.
-pub(crate) fn nfc(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.nfc().collect())
-}
-
-/// Compares by UTF-16 code units, as RFC 8785 §3.2.3 orders members.
-pub(crate) fn utf16_cmp(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let common = a.iter().zip(b).position(|(x, y)| x != y);
-    let Some(at) = common else { return a.len().cmp(&b.len()) };
-    let (x, y) = (a[at], b[at]);
-    // UTF-8 orders as code points do. UTF-16 differs in one way: U+E000 to U+FFFF (lead bytes EE
-    // and EF) come after the surrogates, that is after every code point beyond U+FFFF (F0 to F4).
-    if x >= 0xEE && y >= 0xEE && (x >= 0xF0) != (y >= 0xF0) {
-        return y.cmp(&x);
-    }
-    x.cmp(&y)
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Returns whether any of eight bytes is a control character, a quote or a backslash.
-fn needs_escape(word: u64) -> bool {
-    let below = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    let quote = word ^ (ONES * u64::from(b'"'));
-    let slash = word ^ (ONES * u64::from(b'\\'));
-    let quote = quote.wrapping_sub(ONES) & !quote & HIGH;
-    let slash = slash.wrapping_sub(ONES) & !slash & HIGH;
-    (below | quote | slash) != 0
-}
-
-/// Appends `text` as a JSON string with the escapes of RFC 8785 §3.2.2.2.
-pub(crate) fn write_escaped(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
-    out.reserve(bytes.len() + 2);
-    out.push(b'"');
-    let mut start = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        if let Some(chunk) = bytes.get(at..at + 8).and_then(|c| <[u8; 8]>::try_from(c).ok())
-            && !needs_escape(u64::from_le_bytes(chunk))
-        {
-            at += 8;
-            continue;
-        }
-        let byte = bytes[at];
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            at += 1;
-            continue;
-        }
-        out.extend_from_slice(&bytes[start..at]);
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x09 => out.extend_from_slice(b"\\t"),
-            0x0a => out.extend_from_slice(b"\\n"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0x0d => out.extend_from_slice(b"\\r"),
-            other => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.push(DIGITS[usize::from(other >> 4)]);
-                out.push(DIGITS[usize::from(other & 15)]);
-            }
-        }
-        at += 1;
-        start = at;
-    }
-    out.extend_from_slice(&bytes[start..]);
-    out.push(b'"');
 }

@@ -9,42 +9,52 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp as JiffTimestamp;
 
 use super::number::{Digits, Number};
-use super::parse::{ParseError, ParseProblem};
+use super::parse::{MAX_DEPTH, ParseProblem};
 use super::value::{Extended, Object, Value};
 
-/// Member sets that make an object a wrapper, each with the name used in messages.
-const WRAPPERS: &[(&[&str], &str)] = &[
-    (&["$oid"], "$oid"),
-    (&["$date"], "$date"),
-    (&["$binary"], "$binary"),
-    (&["$uuid"], "$uuid"),
-    (&["$numberInt"], "$numberInt"),
-    (&["$numberLong"], "$numberLong"),
-    (&["$numberDouble"], "$numberDouble"),
-    (&["$numberDecimal"], "$numberDecimal"),
-    (&["$timestamp"], "$timestamp"),
-    (&["$regularExpression"], "$regularExpression"),
-    (&["$code"], "$code"),
-    (&["$code", "$scope"], "$code"),
-    (&["$symbol"], "$symbol"),
-    (&["$dbPointer"], "$dbPointer"),
-    (&["$minKey"], "$minKey"),
-    (&["$maxKey"], "$maxKey"),
-    (&["$undefined"], "$undefined"),
-    (&["$store"], "$store"),
-    (&["$literal"], "$literal"),
+/// How many levels of text one value of [`MAX_DEPTH`] levels can take: each level may be the
+/// `$literal` scope of a `$code`, and the deepest value a `$dbPointer`, which has three levels.
+pub(crate) const MAX_TEXT_DEPTH: usize = 3 * MAX_DEPTH + 3;
+
+/// Member sets that make an object a wrapper.
+const WRAPPERS: &[&[&str]] = &[
+    &["$oid"],
+    &["$date"],
+    &["$binary"],
+    &["$uuid"],
+    &["$numberInt"],
+    &["$numberLong"],
+    &["$numberDouble"],
+    &["$numberDecimal"],
+    &["$timestamp"],
+    &["$regularExpression"],
+    &["$code"],
+    &["$code", "$scope"],
+    &["$symbol"],
+    &["$dbPointer"],
+    &["$minKey"],
+    &["$maxKey"],
+    &["$undefined"],
+    &["$store"],
+    &["$literal"],
 ];
+
+/// Returns whether an object that starts with this member can turn out to be a wrapper.
+pub(crate) fn may_start_wrapper(key: &str) -> bool {
+    key.starts_with('$') && WRAPPERS.iter().any(|keys| keys.contains(&key))
+}
 
 /// Returns the wrapper's name if an object with these members would be read as one.
 fn wrapper(object: &Object) -> Option<&'static str> {
-    let first = object.keys().next()?;
-    if !first.starts_with('$') || object.len() > 2 {
+    if !object.keys().next()?.starts_with('$') {
         return None;
     }
-    WRAPPERS
-        .iter()
-        .find(|(keys, _)| keys.len() == object.len() && keys.iter().all(|key| object.contains_key(key)))
-        .map(|(_, name)| *name)
+    let keys = WRAPPERS.iter().find(|keys| has_exactly(object, keys))?;
+    keys.first().copied()
+}
+
+fn has_exactly(object: &Object, keys: &[&str]) -> bool {
+    object.len() == keys.len() && keys.iter().all(|key| object.contains_key(key))
 }
 
 /// Returns whether an object of the user's must be escaped in interchange.
@@ -53,101 +63,103 @@ pub(crate) fn reads_as_wrapper(object: &Object) -> bool {
 }
 
 impl Value {
-    /// Parses interchange text: JSON in which Extended JSON v2 wrappers (canonical or relaxed) and
-    /// `$literal` carry their meaning.
-    ///
-    /// # Errors
-    ///
-    /// [`ParseError`], also for a wrapper whose content does not fit. Numeric wrappers of NaN and
-    /// the infinities are read; hashing refuses them later, with the path.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use cfg_engine::Value;
-    /// let value = Value::from_interchange(r#"{"at": {"$date": "2023-06-07T00:00:00Z"}}"#)?;
-    /// assert_eq!(value.get("at").map(Value::type_name), Some("date"));
-    /// # Ok::<(), cfg_engine::document::ParseError>(())
-    /// ```
-    pub fn from_interchange(text: &str) -> Result<Value, ParseError> {
-        let plain = Value::from_json(text)?;
-        plain.unwrap_extended().map_err(|name| ParseError {
-            problem: ParseProblem::Wrapper(name),
-            line: 1,
-            column: 1,
-            offset: 0,
-        })
-    }
-
-    /// Gives wrappers in a plain tree their meaning.
-    pub(crate) fn unwrap_extended(self) -> Result<Value, &'static str> {
+    /// Gives wrappers in a plain tree their meaning. `depth` is how many arrays and objects the
+    /// value stands in.
+    pub(crate) fn unwrap_extended(self, depth: usize) -> Result<Value, ParseProblem> {
         match self {
             Value::Array(items) => {
-                Ok(Value::Array(items.into_iter().map(Value::unwrap_extended).collect::<Result<_, _>>()?))
+                let depth = deeper(depth)?;
+                let items = items.into_iter().map(|item| item.unwrap_extended(depth));
+                Ok(Value::Array(items.collect::<Result<_, _>>()?))
             }
             Value::Object(object) => match wrapper(&object) {
                 Some("$literal") => match object.into_iter().next() {
-                    Some((_, Value::Object(inner))) => Ok(Value::Object(unwrap_members(inner)?)),
-                    _ => Err("$literal"),
+                    Some((_, Value::Object(inner))) => unwrap_members(inner, depth),
+                    _ => Err(ParseProblem::Wrapper("$literal")),
                 },
-                Some(name) => read_wrapper(name, object).ok_or(name),
-                None => Ok(Value::Object(unwrap_members(object)?)),
+                Some("$code") => read_code(object, depth),
+                Some(name) => read_wrapper(name, &object).ok_or(ParseProblem::Wrapper(name)),
+                None => unwrap_members(object, depth),
             },
             other => Ok(other),
         }
     }
 }
 
-fn unwrap_members(mut object: Object) -> Result<Object, &'static str> {
-    for (_, value) in object.members_mut() {
-        let taken = std::mem::take(value);
-        *value = taken.unwrap_extended()?;
-    }
-    Ok(object)
+fn deeper(depth: usize) -> Result<usize, ParseProblem> {
+    if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(ParseProblem::TooDeep) }
 }
 
-fn read_wrapper(name: &'static str, object: Object) -> Option<Value> {
-    let first = object.get(object.keys().next()?)?;
+fn unwrap_members(mut object: Object, depth: usize) -> Result<Value, ParseProblem> {
+    let depth = deeper(depth)?;
+    for (_, value) in object.members_mut() {
+        *value = std::mem::take(value).unwrap_extended(depth)?;
+    }
+    Ok(Value::Object(object))
+}
+
+fn read_code(mut object: Object, depth: usize) -> Result<Value, ParseProblem> {
+    let scope = match object.remove("$scope").map(|scope| scope.unwrap_extended(depth)).transpose()? {
+        None => None,
+        Some(Value::Object(scope)) => Some(scope),
+        Some(_) => return Err(ParseProblem::Wrapper("$code")),
+    };
+    match object.remove("$code") {
+        Some(Value::String(code)) => Ok(Value::from(Extended::Code { code, scope })),
+        _ => Err(ParseProblem::Wrapper("$code")),
+    }
+}
+
+fn read_wrapper(name: &'static str, object: &Object) -> Option<Value> {
+    let content = object.get(name)?;
+    let text = || content.as_str();
     let extended = match name {
-        "$oid" => Extended::ObjectId(hex12(first.as_str()?)?),
-        "$date" => Extended::DateTime(read_date(first)?),
-        "$binary" => read_binary(first)?,
-        "$uuid" => Extended::Binary { subtype: 4, bytes: read_uuid(first.as_str()?)? },
-        "$numberInt" => return Some(Value::Number(Number::Int32(first.as_str()?.parse().ok()?))),
-        "$numberLong" => return Some(Value::Number(Number::Int64(first.as_str()?.parse().ok()?))),
-        "$numberDouble" => return Some(Value::Number(Number::Double(read_double(first.as_str()?)?))),
-        "$numberDecimal" => return Some(Value::Number(Number::Decimal128(read_decimal(first.as_str()?)?))),
-        "$timestamp" => Extended::Timestamp {
-            time: u32::try_from(first.get("t")?.as_i64()?).ok()?,
-            increment: u32::try_from(first.get("i")?.as_i64()?).ok()?,
-        },
-        "$regularExpression" => Extended::Regex {
-            pattern: first.get("pattern")?.as_str()?.to_owned(),
-            options: first.get("options")?.as_str()?.to_owned(),
-        },
-        "$code" => {
-            let scope = match object.get("$scope") {
-                Some(Value::Object(scope)) => Some(unwrap_members(scope.clone()).ok()?),
-                Some(_) => return None,
-                None => None,
-            };
-            Extended::Code { code: object.get("$code")?.as_str()?.to_owned(), scope }
+        "$oid" => Extended::ObjectId(hex12(text()?)?),
+        "$date" => Extended::DateTime(read_date(content)?),
+        "$binary" => read_binary(content)?,
+        "$uuid" => Extended::Binary { subtype: 4, bytes: read_uuid(text()?)? },
+        "$numberInt" => return Some(Value::Number(Number::Int32(read_integer(text()?)?))),
+        "$numberLong" => return Some(Value::Number(Number::Int64(read_integer(text()?)?))),
+        "$numberDouble" => return Some(Value::Number(Number::Double(read_double(text()?)?))),
+        "$numberDecimal" => return Some(Value::Number(Number::decimal128(text()?)?)),
+        "$timestamp" => {
+            let [time, increment] = parts(content, ["t", "i"])?;
+            Extended::Timestamp {
+                time: u32::try_from(time.as_i64()?).ok()?,
+                increment: u32::try_from(increment.as_i64()?).ok()?,
+            }
         }
-        "$symbol" => Extended::Symbol(first.as_str()?.to_owned()),
-        "$dbPointer" => Extended::DbPointer {
-            namespace: first.get("$ref")?.as_str()?.to_owned(),
-            id: hex12(first.get("$id")?.get("$oid")?.as_str()?)?,
-        },
-        "$minKey" => Extended::MinKey,
-        "$maxKey" => Extended::MaxKey,
-        "$undefined" => Extended::Undefined,
-        "$store" => Extended::Store {
-            type_name: first.get("type")?.as_str()?.to_owned(),
-            text: first.get("text")?.as_str()?.to_owned(),
-        },
+        "$regularExpression" => {
+            let [pattern, options] = parts(content, ["pattern", "options"])?;
+            Extended::Regex { pattern: pattern.as_str()?.to_owned(), options: sorted_letters(options.as_str()?) }
+        }
+        "$symbol" => Extended::Symbol(text()?.to_owned()),
+        "$dbPointer" => {
+            let [namespace, id] = parts(content, ["$ref", "$id"])?;
+            let [id] = parts(id, ["$oid"])?;
+            Extended::DbPointer { namespace: namespace.as_str()?.to_owned(), id: hex12(id.as_str()?)? }
+        }
+        "$minKey" if content.as_i64() == Some(1) => Extended::MinKey,
+        "$maxKey" if content.as_i64() == Some(1) => Extended::MaxKey,
+        "$undefined" if content.as_bool() == Some(true) => Extended::Undefined,
+        "$store" => {
+            let [type_name, text] = parts(content, ["type", "text"])?;
+            Extended::Store { type_name: type_name.as_str()?.to_owned(), text: text.as_str()?.to_owned() }
+        }
         _ => return None,
     };
     Some(Value::from(extended))
+}
+
+/// Returns the members of an object that has these and no others: a part that would be dropped
+/// silently makes the wrapper unfit.
+fn parts<'v, const N: usize>(value: &'v Value, keys: [&str; N]) -> Option<[&'v Value; N]> {
+    let object = value.as_object().filter(|object| has_exactly(object, &keys))?;
+    let mut found = [value; N];
+    for (slot, key) in found.iter_mut().zip(keys) {
+        *slot = object.get(key)?;
+    }
+    Some(found)
 }
 
 fn hex12(text: &str) -> Option<[u8; 12]> {
@@ -155,24 +167,48 @@ fn hex12(text: &str) -> Option<[u8; 12]> {
     bytes.try_into().ok()
 }
 
+/// Reads an integer in the one way it is printed: no plus sign, no leading zeros.
+fn read_integer<T: std::str::FromStr + ToString>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|n: &T| n.to_string() == text)
+}
+
 fn read_date(value: &Value) -> Option<i64> {
     match value {
-        Value::String(text) => text.parse::<JiffTimestamp>().ok().map(|t| t.as_millisecond()),
+        Value::String(text) => read_instant(text),
         Value::Number(number) => number.as_i64(),
-        Value::Object(object) if object.len() == 1 => object.get("$numberLong")?.as_str()?.parse().ok(),
+        Value::Object(_) => {
+            let [ms] = parts(value, ["$numberLong"])?;
+            read_integer(ms.as_str()?)
+        }
         _ => None,
     }
 }
 
+/// Reads an instant of whole milliseconds with its offset. Finer ones are no date (a store's own
+/// type has them), nor is a leap second, which would silently become another.
+fn read_instant(text: &str) -> Option<i64> {
+    let instant: JiffTimestamp = text.parse().ok()?;
+    let exact = instant.subsec_nanosecond() % 1_000_000 == 0 && !text.contains(":60") && !text.contains('[');
+    exact.then(|| instant.as_millisecond())
+}
+
 fn read_binary(value: &Value) -> Option<Extended> {
-    let subtype = u8::from_str_radix(value.get("subType")?.as_str()?, 16).ok()?;
-    let bytes = BASE64.decode(value.get("base64")?.as_str()?).ok()?;
+    let [base64, subtype] = parts(value, ["base64", "subType"])?;
+    let subtype = subtype.as_str()?;
+    if !matches!(subtype.len(), 1 | 2) || !subtype.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let subtype = u8::from_str_radix(subtype, 16).ok()?;
+    let bytes = BASE64.decode(base64.as_str()?).ok()?;
     Some(Extended::Binary { subtype, bytes })
 }
 
 fn read_uuid(text: &str) -> Option<Vec<u8>> {
-    let bytes = super::oid::from_hex(&text.replace('-', ""))?;
-    (bytes.len() == 16).then_some(bytes)
+    let hyphens: Vec<usize> = text.match_indices('-').map(|(at, _)| at).collect();
+    if text.len() != 36 || hyphens != [8, 13, 18, 23] {
+        return None;
+    }
+    super::oid::from_hex(&text.replace('-', ""))
 }
 
 fn read_double(text: &str) -> Option<f64> {
@@ -180,13 +216,20 @@ fn read_double(text: &str) -> Option<f64> {
         "NaN" => Some(f64::NAN),
         "Infinity" => Some(f64::INFINITY),
         "-Infinity" => Some(f64::NEG_INFINITY),
-        _ => Digits::parse(text).and_then(|_| text.parse().ok()).filter(|d: &f64| d.is_finite()),
+        _ => {
+            let digits = Digits::parse(text)?;
+            let double: f64 = text.parse().ok()?;
+            // A number that leaves the range of doubles is not one of them.
+            (double.is_finite() && (double != 0.0 || digits.digits.is_empty())).then_some(double)
+        }
     }
 }
 
-fn read_decimal(text: &str) -> Option<Box<str>> {
-    let fits = matches!(text, "NaN" | "Infinity" | "-Infinity") || Digits::parse(text)?.digits.len() <= 34;
-    fits.then(|| text.into())
+/// Canonical Extended JSON has the option letters of a regex in alphabetical order.
+pub(crate) fn sorted_letters(options: &str) -> String {
+    let mut letters: Vec<char> = options.chars().collect();
+    letters.sort_unstable();
+    letters.into_iter().collect()
 }
 
 fn object(key: &str, value: impl Into<Value>) -> Object {
@@ -203,9 +246,10 @@ impl Extended {
                 object("$binary", object("base64", BASE64.encode(bytes)).with("subType", format!("{subtype:02x}")))
             }
             Extended::Timestamp { time, increment } => object("$timestamp", object("t", *time).with("i", *increment)),
-            Extended::Regex { pattern, options } => {
-                object("$regularExpression", object("pattern", pattern.as_str()).with("options", options.as_str()))
-            }
+            Extended::Regex { pattern, options } => object(
+                "$regularExpression",
+                object("pattern", pattern.as_str()).with("options", sorted_letters(options)),
+            ),
             Extended::Code { code, scope: None } => object("$code", code.as_str()),
             Extended::Code { code, scope: Some(scope) } => object("$code", code.as_str()).with("$scope", scope.clone()),
             Extended::Symbol(text) => object("$symbol", text.as_str()),
@@ -226,12 +270,13 @@ impl Extended {
     pub(crate) fn to_relaxed(&self) -> Object {
         match self {
             Extended::DateTime(ms) => match JiffTimestamp::from_millisecond(*ms) {
-                Ok(t) if t.as_second() >= 0 && *ms < 253_402_300_800_000 => object("$date", t.to_string()),
+                Ok(t) if *ms >= 0 && ms % 1000 == 0 => object("$date", t.to_string()),
+                Ok(t) if *ms >= 0 => object("$date", format!("{t:.3}")),
                 _ => self.to_wrapper(),
             },
             Extended::Binary { subtype: 4, bytes } if bytes.len() == 16 => {
-                let hex = super::oid::to_hex(bytes);
-                let text = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+                let mut text = super::oid::to_hex(bytes);
+                [20, 16, 12, 8].into_iter().for_each(|at| text.insert(at, '-'));
                 object("$uuid", text)
             }
             _ => self.to_wrapper(),

@@ -1,7 +1,8 @@
 //! Dotted paths into a document: `model`, `tools[0].name`, `"a.b".c`.
 //!
 //! Grammar: steps separated by dots; a step is a bare name or a JSON string in double quotes; an
-//! array element is `[n]` behind a step. A pattern may say `[]` for every element.
+//! array element is `[n]` behind a step, or at the front where the document is an array itself. A
+//! pattern may say `[]` (or `[*]`) for every element.
 
 use std::fmt;
 use std::str::FromStr;
@@ -130,7 +131,7 @@ impl Step {
                 if is_bare(key) {
                     out.push_str(key);
                 } else {
-                    super::write::write_string(key, out);
+                    super::text::push_escaped(key, out);
                 }
             }
         }
@@ -183,9 +184,10 @@ impl FromStr for PathPattern {
         loop {
             if rest.starts_with('"') {
                 let mut parser = Parser::new(rest);
-                steps.push(PatternStep::Key(parser.string().map_err(|_| fail("a broken quoted name"))?));
+                let quoted = parser.string().map_err(|_| fail("a broken quoted name"))?;
+                steps.push(PatternStep::Key(quoted.into_owned()));
                 rest = &rest[parser.at..];
-            } else {
+            } else if !(steps.is_empty() && rest.starts_with('[')) {
                 let end = rest.find(['.', '[']).unwrap_or(rest.len());
                 let key = &rest[..end];
                 if key.is_empty() {
@@ -201,7 +203,7 @@ impl FromStr for PathPattern {
                 let end = inside.find(']').ok_or_else(|| fail("a '[' without ']'"))?;
                 steps.push(match &inside[..end] {
                     "" | "*" => PatternStep::EveryElement,
-                    digits => PatternStep::Index(digits.parse().map_err(|_| fail("an index that is no number"))?),
+                    digits => PatternStep::Index(index(digits).ok_or_else(|| fail("an index that is no number"))?),
                 });
                 rest = &inside[end + 1..];
             }
@@ -214,4 +216,9 @@ impl FromStr for PathPattern {
             }
         }
     }
+}
+
+/// Reads an index in the one way it is printed.
+fn index(digits: &str) -> Option<usize> {
+    digits.parse().ok().filter(|index: &usize| index.to_string() == digits)
 }

@@ -1,8 +1,8 @@
 //! Which parts of a document are versioned, ignored or secret.
 
-use globset::{Glob, GlobMatcher};
-
 use super::field_path::{FieldPath, PathError, PathPattern, PatternStep, Step};
+use super::glob::Glob;
+use super::text::nfc;
 use super::value::{Object, Value};
 
 /// What happens to a part of a document.
@@ -18,6 +18,9 @@ pub enum Treatment {
 
 /// The rules of one collection: `ignore_fields`, `ignore_patterns`, `ignore_paths`, `secret_fields`.
 ///
+/// A rule decides for the place it names and all below it. A secret inside something ignored is
+/// still a secret, and a name matches whatever Unicode normalization it is written in.
+///
 /// # Examples
 ///
 /// ```
@@ -31,7 +34,7 @@ pub enum Treatment {
 #[derive(Debug, Clone, Default)]
 pub struct FieldPolicy {
     root: PolicyNode,
-    patterns: Vec<GlobMatcher>,
+    patterns: Vec<Glob>,
 }
 
 /// Builds a [`FieldPolicy`].
@@ -59,18 +62,21 @@ pub enum PolicyError {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PolicyNode {
     treatment: Option<Treatment>,
+    /// By name in NFC.
     members: Vec<(String, PolicyNode)>,
     elements: Option<Box<PolicyNode>>,
+    /// Single elements; when built, each holds the rules of `elements` too.
     indexed: Vec<(usize, PolicyNode)>,
 }
 
 /// Where a walk through a document stands in the rules.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PolicyCursor<'p> {
-    policy: Option<&'p FieldPolicy>,
-    /// At most two nodes can apply at once: `[]` and `[n]`.
-    nodes: [Option<&'p PolicyNode>; 2],
-    top: bool,
+    node: Option<&'p PolicyNode>,
+    /// The globs, at the top level only.
+    patterns: &'p [Glob],
+    /// Inside something ignored, where only secrets are still told apart.
+    ignored: bool,
 }
 
 impl FieldPolicyBuilder {
@@ -88,8 +94,8 @@ impl FieldPolicyBuilder {
     ///
     /// [`PolicyError::Glob`].
     pub fn ignore_pattern(mut self, glob: &str) -> Result<Self, PolicyError> {
-        let matcher = Glob::new(glob).map_err(|_| PolicyError::Glob { glob: glob.to_owned() })?.compile_matcher();
-        self.policy.patterns.push(matcher);
+        let pattern = Glob::new(&nfc(glob)).ok_or_else(|| PolicyError::Glob { glob: glob.to_owned() })?;
+        self.policy.patterns.push(pattern);
         Ok(self)
     }
 
@@ -116,7 +122,8 @@ impl FieldPolicyBuilder {
     }
 
     /// Returns the policy.
-    pub fn build(self) -> FieldPolicy {
+    pub fn build(mut self) -> FieldPolicy {
+        self.policy.root.settle();
         self.policy
     }
 }
@@ -124,32 +131,46 @@ impl FieldPolicyBuilder {
 impl PolicyNode {
     fn insert(&mut self, steps: &[PatternStep], treatment: Treatment) {
         let Some((step, rest)) = steps.split_first() else {
-            // Secret wins over ignored where both name one place.
-            if self.treatment != Some(Treatment::Secret) {
-                self.treatment = Some(treatment);
-            }
-            return;
+            return self.treat(treatment);
         };
         let child = match step {
-            PatternStep::Key(key) => match self.members.iter().position(|(k, _)| k == key) {
-                Some(at) => &mut self.members[at].1,
-                None => {
-                    self.members.push((key.clone(), PolicyNode::default()));
-                    let last = self.members.len() - 1;
-                    &mut self.members[last].1
-                }
-            },
-            PatternStep::Index(index) => match self.indexed.iter().position(|(n, _)| n == index) {
-                Some(at) => &mut self.indexed[at].1,
-                None => {
-                    self.indexed.push((*index, PolicyNode::default()));
-                    let last = self.indexed.len() - 1;
-                    &mut self.indexed[last].1
-                }
-            },
+            PatternStep::Key(key) => child(&mut self.members, nfc(key).into_owned()),
+            PatternStep::Index(index) => child(&mut self.indexed, *index),
             PatternStep::EveryElement => self.elements.get_or_insert_default(),
         };
         child.insert(rest, treatment);
+    }
+
+    /// Secret wins over ignored where both name one place.
+    fn treat(&mut self, treatment: Treatment) {
+        if self.treatment != Some(Treatment::Secret) {
+            self.treatment = Some(treatment);
+        }
+    }
+
+    /// Gives every indexed element the rules of `[]`, so that one node at a time decides.
+    fn settle(&mut self) {
+        if let Some(every) = &self.elements {
+            self.indexed.iter_mut().for_each(|(_, node)| node.absorb(every));
+        }
+        self.members.iter_mut().for_each(|(_, node)| node.settle());
+        self.indexed.iter_mut().for_each(|(_, node)| node.settle());
+        self.elements.iter_mut().for_each(|node| node.settle());
+    }
+
+    fn absorb(&mut self, other: &PolicyNode) {
+        if let Some(treatment) = other.treatment {
+            self.treat(treatment);
+        }
+        for (key, node) in &other.members {
+            child(&mut self.members, key.clone()).absorb(node);
+        }
+        for (index, node) in &other.indexed {
+            child(&mut self.indexed, *index).absorb(node);
+        }
+        if let Some(node) = &other.elements {
+            self.elements.get_or_insert_default().absorb(node);
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -157,58 +178,61 @@ impl PolicyNode {
     }
 }
 
+/// Returns the node under `key`, which is made where it is missing.
+fn child<K: PartialEq>(nodes: &mut Vec<(K, PolicyNode)>, key: K) -> &mut PolicyNode {
+    let at = nodes.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
+        nodes.push((key, PolicyNode::default()));
+        nodes.len() - 1
+    });
+    &mut nodes[at].1
+}
+
 impl<'p> PolicyCursor<'p> {
     /// A cursor outside all rules.
-    pub(crate) const FREE: PolicyCursor<'static> = PolicyCursor { policy: None, nodes: [None, None], top: false };
+    pub(crate) const FREE: PolicyCursor<'static> = PolicyCursor { node: None, patterns: &[], ignored: false };
 
-    /// Returns whether nothing below can be touched by a rule.
+    /// Returns whether no rule tells what is below apart from what is here.
     pub(crate) fn is_free(&self) -> bool {
-        self.nodes[0].is_none() && self.nodes[1].is_none() && self.policy.is_none()
+        self.node.is_none() && self.patterns.is_empty()
     }
 
     /// Steps into a member.
     pub(crate) fn member(&self, key: &str) -> (Treatment, PolicyCursor<'p>) {
-        let find = |node: Option<&'p PolicyNode>| {
-            node.and_then(|n| n.members.iter().find(|(k, _)| k == key)).map(|(_, child)| child)
-        };
-        let next = Self::at([find(self.nodes[0]), find(self.nodes[1])]);
-        let (mut treatment, cursor) = next;
-        if treatment == Treatment::Versioned && self.top {
-            let ignored = self.policy.is_some_and(|p| p.patterns.iter().any(|glob| glob.is_match(key)));
-            if ignored {
-                treatment = Treatment::Ignored;
-            }
-        }
-        (treatment, cursor)
+        let key = nfc(key);
+        let ignored = self.patterns.iter().any(|glob| glob.is_match(&key));
+        let node = self.node.and_then(|node| node.members.iter().find(|(k, _)| *k == key));
+        self.step(node.map(|(_, node)| node), ignored)
     }
 
     /// Steps into an element.
     pub(crate) fn element(&self, index: usize) -> (Treatment, PolicyCursor<'p>) {
-        let mut found = [None, None];
-        let mut n = 0;
-        for node in self.nodes.iter().flatten() {
-            let children =
-                [node.elements.as_deref(), node.indexed.iter().find(|(i, _)| *i == index).map(|(_, child)| child)];
-            for child in children.into_iter().flatten() {
-                if n < 2 {
-                    found[n] = Some(child);
-                    n += 1;
-                }
-            }
-        }
-        Self::at(found)
+        let node = self.node.and_then(|node| {
+            let single = node.indexed.iter().find(|(n, _)| *n == index);
+            single.map(|(_, node)| node).or(node.elements.as_deref())
+        });
+        self.step(node, false)
     }
 
-    fn at(nodes: [Option<&'p PolicyNode>; 2]) -> (Treatment, PolicyCursor<'p>) {
-        let mut treatment = Treatment::Versioned;
-        for node in nodes.iter().flatten() {
-            match node.treatment {
-                Some(Treatment::Secret) => treatment = Treatment::Secret,
-                Some(Treatment::Ignored) if treatment == Treatment::Versioned => treatment = Treatment::Ignored,
-                _ => {}
-            }
+    /// Steps into a member, at no cost where there are no rules.
+    #[inline]
+    pub(crate) fn member_unless_free(&self, key: &str) -> (Treatment, PolicyCursor<'p>) {
+        if self.is_free() { (Treatment::Versioned, PolicyCursor::FREE) } else { self.member(key) }
+    }
+
+    /// Steps into an element, at no cost where there are no rules.
+    #[inline]
+    pub(crate) fn element_unless_free(&self, index: usize) -> (Treatment, PolicyCursor<'p>) {
+        if self.is_free() { (Treatment::Versioned, PolicyCursor::FREE) } else { self.element(index) }
+    }
+
+    fn step(&self, node: Option<&'p PolicyNode>, ignored: bool) -> (Treatment, PolicyCursor<'p>) {
+        let treatment = node.and_then(|node| node.treatment);
+        if treatment == Some(Treatment::Secret) {
+            return (Treatment::Secret, PolicyCursor::FREE);
         }
-        (treatment, PolicyCursor { policy: None, nodes, top: false })
+        let ignored = self.ignored || ignored || treatment == Some(Treatment::Ignored);
+        let treatment = if ignored { Treatment::Ignored } else { Treatment::Versioned };
+        (treatment, PolicyCursor { node, patterns: &[], ignored })
     }
 }
 
@@ -216,6 +240,13 @@ impl FieldPolicy {
     /// Starts with no rule: everything is versioned.
     pub fn builder() -> FieldPolicyBuilder {
         FieldPolicyBuilder::default()
+    }
+
+    /// Returns the policy that also ignores a top-level field: an adapter adds the columns that it
+    /// reads and never writes.
+    #[must_use]
+    pub fn with_ignored_field(&self, name: &str) -> FieldPolicy {
+        FieldPolicyBuilder { policy: self.clone() }.ignore_field(name).build()
     }
 
     /// Returns whether there is no rule.
@@ -227,33 +258,33 @@ impl FieldPolicy {
         if self.is_empty() {
             return PolicyCursor::FREE;
         }
-        PolicyCursor { policy: Some(self), nodes: [Some(&self.root), None], top: true }
+        PolicyCursor { node: Some(&self.root), patterns: &self.patterns, ignored: false }
     }
 
     /// Returns what happens to the value at `path` (a rule on a parent decides for all below it).
     pub fn treatment(&self, path: &FieldPath) -> Treatment {
         let mut cursor = self.cursor();
+        let mut treatment = Treatment::Versioned;
         for step in path.steps() {
-            let (treatment, next) = match step {
+            (treatment, cursor) = match step {
                 Step::Key(key) => cursor.member(key),
                 Step::Index(index) => cursor.element(*index),
             };
-            if treatment != Treatment::Versioned {
-                return treatment;
+            if treatment == Treatment::Secret {
+                break;
             }
-            cursor = next;
         }
-        Treatment::Versioned
+        treatment
     }
 
     /// Returns the part of `doc` that is versioned.
     pub fn versioned(&self, doc: &Value) -> Value {
-        keep(doc, self.cursor(), &|treatment| treatment == Treatment::Versioned)
+        keep(doc, self.cursor(), |treatment| treatment == Treatment::Versioned)
     }
 
     /// Returns `doc` without its secrets: what history stores.
     pub fn without_secrets(&self, doc: &Value) -> Value {
-        keep(doc, self.cursor(), &|treatment| treatment != Treatment::Secret)
+        keep(doc, self.cursor(), |treatment| treatment != Treatment::Secret)
     }
 
     /// Replaces every secret by `{"$secret": true}`, which is what reads show.
@@ -292,7 +323,7 @@ pub fn is_secret_marker(value: &Value) -> bool {
     value.as_object().is_some_and(|o| o.len() == 1 && o.get("$secret") == Some(&Value::Bool(true)))
 }
 
-fn keep(value: &Value, cursor: PolicyCursor<'_>, wanted: &impl Fn(Treatment) -> bool) -> Value {
+fn keep(value: &Value, cursor: PolicyCursor<'_>, wanted: fn(Treatment) -> bool) -> Value {
     if cursor.is_free() {
         return value.clone();
     }
@@ -301,10 +332,8 @@ fn keep(value: &Value, cursor: PolicyCursor<'_>, wanted: &impl Fn(Treatment) -> 
             let mut members = Vec::with_capacity(object.len());
             for (key, child) in object {
                 let (treatment, next) = cursor.member(key);
-                match treatment {
-                    Treatment::Versioned => members.push((key.clone(), keep(child, next, wanted))),
-                    other if wanted(other) => members.push((key.clone(), child.clone())),
-                    _ => {}
+                if wanted(treatment) {
+                    members.push((key.clone(), keep(child, next, wanted)));
                 }
             }
             Value::Object(Object::from_members(members))
@@ -313,10 +342,8 @@ fn keep(value: &Value, cursor: PolicyCursor<'_>, wanted: &impl Fn(Treatment) -> 
             let mut kept = Vec::with_capacity(items.len());
             for (index, child) in items.iter().enumerate() {
                 let (treatment, next) = cursor.element(index);
-                match treatment {
-                    Treatment::Versioned => kept.push(keep(child, next, wanted)),
-                    other if wanted(other) => kept.push(child.clone()),
-                    _ => {}
+                if wanted(treatment) {
+                    kept.push(keep(child, next, wanted));
                 }
             }
             Value::Array(kept)
@@ -339,7 +366,7 @@ fn collect(
         let mut here = path.join(step);
         if treatment == wanted {
             found.push(here);
-        } else if treatment == Treatment::Versioned {
+        } else if treatment != Treatment::Secret {
             collect(child, next, &mut here, wanted, found);
         }
     };

@@ -174,7 +174,7 @@ mod tests {
             }
             scalar => out.push_str(&scalar.to_json()),
         }
-        let mut pick = |of: &[&'static str]| of[(*seed >> 20) as usize % of.len()];
+        let pick = |of: &[&'static str]| of[(*seed >> 20) as usize % of.len()];
         out.push_str(pick(SPACES));
     }
 

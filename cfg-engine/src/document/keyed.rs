@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::canonical::nfc;
-use super::value::Object;
+use super::text::nfc;
+use super::value::{Object, Value};
 
 /// Objects with more members than this are worth an index, once they are asked often enough.
 const LINEAR_MEMBERS: usize = 16;
@@ -66,7 +66,8 @@ impl<T> Keyed<T> {
     }
 }
 
-/// Finds the members of an object by name; names that are equal after NFC are one name.
+/// Finds the members of an object by name, as canonical bytes see them: a member that is null is
+/// absent, and names that are equal after NFC are one name.
 pub(crate) struct NameIndex<'o> {
     object: &'o Object,
     /// Absent for small objects, which are searched.
@@ -77,13 +78,11 @@ pub(crate) struct NameIndex<'o> {
 
 impl<'o> NameIndex<'o> {
     pub(crate) fn new(object: &'o Object) -> Self {
-        let exact = (object.len() > LINEAR_MEMBERS).then(|| object.keys().zip(0..).collect());
-        let mut normalised: Vec<_> = object
-            .keys()
-            .zip(0..)
-            .map(|(key, at)| (nfc(key), at))
-            .filter(|(n, _)| matches!(n, Cow::Owned(_)))
-            .collect();
+        let present = || object.iter().zip(0..).filter(|((_, value), _)| !value.is_null());
+        let exact =
+            (object.len() > LINEAR_MEMBERS).then(|| present().map(|((key, _), at)| (key.as_str(), at)).collect());
+        let named = present().map(|((key, _), at)| (nfc(key), at));
+        let mut normalised: Vec<_> = named.filter(|(name, _)| matches!(name, Cow::Owned(_))).collect();
         normalised.sort();
         NameIndex { object, exact, normalised }
     }
@@ -91,7 +90,7 @@ impl<'o> NameIndex<'o> {
     fn exact(&self, key: &str) -> Option<usize> {
         match &self.exact {
             Some(index) => index.get(key).copied(),
-            None => self.object.keys().position(|k| k == key),
+            None => self.object.iter().position(|(k, value)| k == key && !value.is_null()),
         }
     }
 
@@ -111,7 +110,7 @@ impl<'o> NameIndex<'o> {
     }
 
     /// Returns the member named `key`, with its own spelling of the name.
-    pub(crate) fn get(&self, key: &str) -> Option<&'o (String, super::value::Value)> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'o (String, Value)> {
         self.object.members().get(self.position(key)?)
     }
 }

@@ -49,8 +49,8 @@ impl Digits {
         };
         let end = rest.iter().position(|b| matches!(b, b'e' | b'E')).unwrap_or(rest.len());
         let exponent: i64 = match rest.get(end + 1..) {
-            Some(exp) if end < rest.len() => std::str::from_utf8(exp).ok()?.parse().ok()?,
-            _ => 0,
+            Some(exponent) => std::str::from_utf8(exponent).ok()?.parse().ok()?,
+            None => 0,
         };
         let mantissa = &rest[..end];
         let dot = mantissa.iter().position(|b| *b == b'.');
@@ -113,11 +113,15 @@ impl Digits {
     }
 }
 
+/// How many digits the exponent of a JSON number may have, leading zeros aside. It bounds the
+/// arithmetic on exponents; no store's own number type comes near.
+const EXPONENT_DIGITS: usize = 9;
+
 impl Number {
     /// Reads a JSON number into the narrowest exact form: an integer of 64 bits, a double whose
     /// shortest digits are the ones written, else the exact text.
     ///
-    /// Returns `None` where `text` is not a JSON number.
+    /// Returns `None` where `text` is not a JSON number, or has an exponent of more than nine digits.
     pub fn from_json(text: &str) -> Option<Number> {
         let bytes = text.as_bytes();
         let (body, negative) = match bytes.first()? {
@@ -142,7 +146,7 @@ impl Number {
             }
             at += 1 + fraction;
         }
-        let mut exponent_digits = 0;
+        let mut has_exponent = false;
         if at < body.len() {
             if !matches!(body[at], b'e' | b'E') {
                 return None;
@@ -151,19 +155,21 @@ impl Number {
             if matches!(body.get(at), Some(b'+' | b'-')) {
                 at += 1;
             }
-            exponent_digits = body.len() - at;
-            if exponent_digits == 0 || !body[at..].iter().all(u8::is_ascii_digit) {
+            has_exponent = true;
+            let exponent = &body[at..];
+            if exponent.is_empty() || !exponent.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            let leading = exponent.iter().take_while(|b| **b == b'0').count();
+            if exponent.len() - leading > EXPONENT_DIGITS {
                 return None;
             }
         }
         let double: f64 = text.parse().ok()?;
-        // Up to 15 significant digits a double gives back what was written (DBL_DIG), as long as
-        // it is a normal number.
-        if body.len() <= 16 && exponent_digits == 0 && (double.is_normal() || double == 0.0) {
+        // Up to 15 significant digits a double gives back what was written (DBL_DIG); without an
+        // exponent so few digits cannot reach the subnormal numbers, where that ends.
+        if body.len() <= 16 && !has_exponent {
             return Some(Number::Double(double));
-        }
-        if exponent_digits > 9 {
-            return None;
         }
         let written = Digits::parse(text)?;
         let same = double.is_finite() && Number::Double(double).digits() == Ok(written);
@@ -201,17 +207,33 @@ impl Number {
                 out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes());
             }
             Number::Int32(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
-            _ => self.digits()?.write(out),
+            Number::Double(d) if d.is_finite() => write_double(*d, out),
+            Number::Double(_) | Number::Decimal128(_) | Number::Decimal(_) => self.digits()?.write(out),
         }
         Ok(())
     }
 
-    /// Returns whether this is NaN or an infinity.
+    /// Reads a Decimal128, keeping its trailing zeros and exponent as BSON's canonical text has them.
+    ///
+    /// Returns `None` where no Decimal128 has exactly this value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cfg_engine::document::Number;
+    /// assert_eq!(Number::decimal128("1.10"), Some(Number::Decimal128("1.10".into())));
+    /// assert_eq!(Number::decimal128("12e2"), Some(Number::Decimal128("1.2E+3".into())));
+    /// ```
+    pub fn decimal128(text: &str) -> Option<Number> {
+        super::decimal128::canonical_text(text).map(|text| Number::Decimal128(text.into()))
+    }
+
+    /// Returns whether this denotes digits: false for NaN and the infinities.
     pub fn is_finite(&self) -> bool {
         match self {
             Number::Double(d) => d.is_finite(),
-            Number::Decimal128(text) => Digits::parse(text).is_some(),
-            _ => true,
+            Number::Decimal128(text) | Number::Decimal(text) => Digits::parse(text).is_some(),
+            Number::Int(_) | Number::Int32(_) | Number::Int64(_) => true,
         }
     }
 
@@ -238,15 +260,19 @@ impl Number {
         }
     }
 
-    /// Appends JSON text that reads back as the same number; `None` where JSON has none (NaN, infinities).
+    /// Appends a JSON number that reads back as the same digits.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFinite`] for NaN and the infinities, of which JSON has none.
     pub(crate) fn write_json(&self, out: &mut String) -> Result<(), NotFinite> {
         match self {
             Number::Int(n) | Number::Int64(n) => out.push_str(itoa::Buffer::new().format(*n)),
             Number::Int32(n) => out.push_str(itoa::Buffer::new().format(*n)),
             Number::Double(d) if d.is_finite() => out.push_str(zmij::Buffer::new().format_finite(*d)),
             Number::Double(_) => return Err(NotFinite),
-            Number::Decimal(text) => out.push_str(text),
-            Number::Decimal128(_) => {
+            Number::Decimal(text) if Number::from_json(text).is_some() => out.push_str(text),
+            Number::Decimal(_) | Number::Decimal128(_) => {
                 let mut bytes = Vec::new();
                 self.write_canonical(&mut bytes)?;
                 out.push_str(std::str::from_utf8(&bytes).map_err(|_| NotFinite)?);
@@ -258,12 +284,25 @@ impl Number {
     /// Returns whether both denote the same digits, whatever their width.
     pub fn same_digits(&self, other: &Number) -> bool {
         match (self, other) {
-            (Number::Int(a), Number::Int(b)) => a == b,
+            (Number::Int(a) | Number::Int64(a), Number::Int(b) | Number::Int64(b)) => a == b,
             _ => match (self.digits(), other.digits()) {
                 (Ok(a), Ok(b)) => a == b,
                 _ => false,
             },
         }
+    }
+}
+
+/// Appends the canonical text of a finite double.
+fn write_double(double: f64, out: &mut Vec<u8>) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(double);
+    // Without an exponent the shortest digits already stand as ECMAScript lays them out, but for
+    // the `.0` of a whole number and the sign of zero.
+    if double != 0.0 && !text.contains('e') {
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+    } else if let Some(digits) = Digits::parse(text) {
+        digits.write(out);
     }
 }
 

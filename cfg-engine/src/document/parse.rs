@@ -1,12 +1,16 @@
 //! Reading JSON text: strict RFC 8259, with what a document store must not accept refused
-//! (duplicate keys, lone surrogates, nesting beyond [`MAX_DEPTH`]).
+//! (duplicate keys, lone surrogates, nesting beyond [`MAX_DEPTH`]). With wrappers: interchange.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::extended::{MAX_TEXT_DEPTH, may_start_wrapper};
 use super::number::Number;
+use super::text::plain_run;
 use super::value::{Object, Value};
 
-/// How deep arrays and objects may nest.
+/// How deep arrays and objects may nest, the outermost counted. What a wrapper or `$literal` adds in
+/// text is not counted.
 pub const MAX_DEPTH: usize = 100;
 
 /// Objects with more members than this are checked for duplicate keys by a hash set.
@@ -55,7 +59,7 @@ pub enum ParseProblem {
     #[error("unknown escape in a string")]
     Escape,
     /// Something that is not a JSON number, such as `NaN`, `01` or `1.`.
-    #[error("not a JSON number")]
+    #[error("not a JSON number, or one with an exponent of more than nine digits")]
     Number,
     /// A wrapper such as `{"$oid": …}` whose content does not fit.
     #[error("not a valid {0} value")]
@@ -79,29 +83,66 @@ impl Value {
     /// assert!(Value::from_json(r#"{"a": 1, "a": 2}"#).is_err());
     /// ```
     pub fn from_json(text: &str) -> Result<Value, ParseError> {
-        let mut parser = Parser::new(text);
-        parser.space();
-        let value = parser.value(0)?;
-        parser.space();
-        if parser.at < parser.bytes.len() {
-            return Err(parser.error(ParseProblem::Trailing));
-        }
-        Ok(value)
+        Parser::new(text).document()
     }
+
+    /// Parses interchange text: JSON in which Extended JSON v2 wrappers (canonical or relaxed) and
+    /// `$literal` carry their meaning.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`], also for a wrapper whose content does not fit. Numeric wrappers of NaN and
+    /// the infinities are read; hashing refuses them later, with the path.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cfg_engine::Value;
+    /// let value = Value::from_interchange(r#"{"at": {"$date": "2023-06-07T00:00:00Z"}}"#)?;
+    /// assert_eq!(value.get("at").map(Value::type_name), Some("date"));
+    /// # Ok::<(), cfg_engine::document::ParseError>(())
+    /// ```
+    pub fn from_interchange(text: &str) -> Result<Value, ParseError> {
+        let mut parser = Parser::new(text);
+        parser.wrappers = Wrappers::Read;
+        parser.document()
+    }
+}
+
+/// What an object that looks like a wrapper is to the parser.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrappers {
+    /// An ordinary object.
+    Ignore,
+    /// An extended value.
+    Read,
+    /// Part of the text of one: read as it is, and given its meaning with the outermost of them.
+    Inside,
 }
 
 pub(crate) struct Parser<'a> {
     text: &'a str,
-    pub(crate) bytes: &'a [u8],
+    bytes: &'a [u8],
     pub(crate) at: usize,
+    wrappers: Wrappers,
 }
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Parser { text, bytes: text.as_bytes(), at: 0 }
+        Parser { text, bytes: text.as_bytes(), at: 0, wrappers: Wrappers::Ignore }
     }
 
-    pub(crate) fn error(&self, problem: ParseProblem) -> ParseError {
+    fn document(mut self) -> Result<Value, ParseError> {
+        self.space();
+        let value = self.value(0)?;
+        self.space();
+        if self.at < self.bytes.len() {
+            return Err(self.error(ParseProblem::Trailing));
+        }
+        Ok(value)
+    }
+
+    fn error(&self, problem: ParseProblem) -> ParseError {
         let offset = self.at.min(self.text.len());
         let before = &self.bytes[..offset];
         let line_start = memchr::memrchr(b'\n', before).map_or(0, |n| n + 1);
@@ -113,31 +154,42 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn error_at(&mut self, at: usize, problem: ParseProblem) -> ParseError {
+        self.at = at;
+        self.error(problem)
+    }
+
     fn expected<T>(&self, what: &'static str) -> Result<T, ParseError> {
         Err(self.error(if self.at >= self.bytes.len() { ParseProblem::Eof } else { ParseProblem::Expected(what) }))
     }
 
-    pub(crate) fn peek(&self) -> Option<u8> {
+    fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    pub(crate) fn space(&mut self) {
+    fn space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
     }
 
-    pub(crate) fn value(&mut self, depth: usize) -> Result<Value, ParseError> {
+    fn value(&mut self, depth: usize) -> Result<Value, ParseError> {
         match self.peek() {
-            Some(b'"') => Ok(Value::String(self.string()?)),
-            Some(b'{') => self.object(depth + 1),
-            Some(b'[') => self.array(depth + 1),
+            Some(b'"') => Ok(Value::String(self.string()?.into_owned())),
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
             Some(b'n') => self.word("null", Value::Null),
             _ => self.expected("a value"),
         }
+    }
+
+    /// Returns the depth inside an array or object that opens at `start`, unless it is too deep.
+    fn deeper(&mut self, start: usize, depth: usize) -> Result<usize, ParseError> {
+        let limit = if self.wrappers == Wrappers::Inside { MAX_TEXT_DEPTH } else { MAX_DEPTH };
+        if depth < limit { Ok(depth + 1) } else { Err(self.error_at(start, ParseProblem::TooDeep)) }
     }
 
     fn word(&mut self, word: &'static str, value: Value) -> Result<Value, ParseError> {
@@ -163,9 +215,7 @@ impl<'a> Parser<'a> {
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, ParseError> {
-        if depth > MAX_DEPTH {
-            return Err(self.error(ParseProblem::TooDeep));
-        }
+        let depth = self.deeper(self.at, depth)?;
         self.at += 1;
         let mut items = Vec::new();
         self.space();
@@ -189,32 +239,32 @@ impl<'a> Parser<'a> {
     }
 
     fn object(&mut self, depth: usize) -> Result<Value, ParseError> {
-        if depth > MAX_DEPTH {
-            return Err(self.error(ParseProblem::TooDeep));
-        }
+        let start = self.at;
         self.at += 1;
-        let mut members: Vec<(String, Value)> = Vec::new();
-        let mut seen: Option<HashSet<String>> = None;
         self.space();
         if self.peek() == Some(b'}') {
+            self.deeper(start, depth)?;
             self.at += 1;
             return Ok(Value::Object(Object::new()));
         }
+        let first = self.key()?;
+        if self.wrappers != Wrappers::Read || !may_start_wrapper(&first) {
+            let depth = self.deeper(start, depth)?;
+            return Ok(Value::Object(self.members(first, depth)?));
+        }
+        // Only at its end is it known whether this is a wrapper, so what it holds is read as it is.
+        self.wrappers = Wrappers::Inside;
+        let plain = Value::Object(self.members(first, depth + 1)?);
+        self.wrappers = Wrappers::Read;
+        plain.unwrap_extended(depth).map_err(|problem| self.error_at(start, problem))
+    }
+
+    /// Reads the members of an object to its end; stands behind the first key.
+    fn members(&mut self, first: Cow<'a, str>, depth: usize) -> Result<Object, ParseError> {
+        let mut members: Vec<(String, Value)> = Vec::new();
+        let mut seen: HashSet<Cow<'a, str>> = HashSet::new();
+        let mut key = first;
         loop {
-            self.space();
-            let key_at = self.at;
-            if self.peek() != Some(b'"') {
-                return self.expected("a member name");
-            }
-            let key = self.string()?;
-            let duplicate = match &mut seen {
-                Some(seen) => !seen.insert(key.clone()),
-                None => members.iter().any(|(k, _)| *k == key),
-            };
-            if duplicate {
-                self.at = key_at;
-                return Err(self.error(ParseProblem::DuplicateKey(key)));
-            }
             self.space();
             if self.peek() != Some(b':') {
                 return self.expected("':'");
@@ -222,56 +272,68 @@ impl<'a> Parser<'a> {
             self.at += 1;
             self.space();
             let value = self.value(depth)?;
-            members.push((key, value));
-            if seen.is_none() && members.len() > LINEAR_KEYS {
-                seen = Some(members.iter().map(|(k, _)| k.clone()).collect());
+            if members.len() == LINEAR_KEYS {
+                seen.extend(members.iter().map(|(key, _)| Cow::Owned(key.clone())));
             }
+            if members.len() >= LINEAR_KEYS {
+                seen.insert(key.clone());
+            }
+            members.push((key.into_owned(), value));
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok(Value::Object(Object::from_members(members)));
+                    return Ok(Object::from_members(members));
                 }
                 _ => return self.expected("',' or '}'"),
+            }
+            self.space();
+            let key_at = self.at;
+            key = self.key()?;
+            let duplicate =
+                if seen.is_empty() { members.iter().any(|(earlier, _)| *earlier == key) } else { seen.contains(&key) };
+            if duplicate {
+                return Err(self.error_at(key_at, ParseProblem::DuplicateKey(key.into_owned())));
             }
         }
     }
 
-    /// Reads a string; stands on its opening quote.
-    pub(crate) fn string(&mut self) -> Result<String, ParseError> {
-        self.at += 1;
-        let start = self.at;
-        self.plain_run();
-        if self.peek() == Some(b'"') {
-            let text = self.text[start..self.at].to_owned();
-            self.at += 1;
-            return Ok(text);
+    fn key(&mut self) -> Result<Cow<'a, str>, ParseError> {
+        if self.peek() != Some(b'"') {
+            return self.expected("a member name");
         }
-        let mut text = self.text[start..self.at].to_owned();
+        self.string()
+    }
+
+    /// Reads a string; stands on its opening quote.
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
+        self.at += 1;
+        let plain = self.plain_run();
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut text = plain.to_owned();
         loop {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(text);
+                    return Ok(Cow::Owned(text));
                 }
                 Some(b'\\') => text.push(self.escape()?),
                 Some(_) => return Err(self.error(ParseProblem::ControlCharacter)),
                 None => return Err(self.error(ParseProblem::Eof)),
             }
-            let run = self.at;
-            self.plain_run();
-            text.push_str(&self.text[run..self.at]);
+            text.push_str(self.plain_run());
         }
     }
 
-    fn plain_run(&mut self) {
-        while let Some(b) = self.peek() {
-            if b == b'"' || b == b'\\' || b < 0x20 {
-                break;
-            }
-            self.at += 1;
-        }
+    /// Reads up to a quote, a backslash or a control character.
+    fn plain_run(&mut self) -> &'a str {
+        let start = self.at;
+        self.at += plain_run(&self.bytes[start..]);
+        &self.text[start..self.at]
     }
 
     fn escape(&mut self) -> Result<char, ParseError> {
@@ -319,12 +381,10 @@ impl<'a> Parser<'a> {
     }
 
     fn hex4(&self, at: usize) -> Result<u32, ParseError> {
-        let digits = self.bytes.get(at..at + 4).ok_or_else(|| self.error(ParseProblem::Eof))?;
-        let mut code = 0;
-        for digit in digits {
-            let digit = (*digit as char).to_digit(16).ok_or_else(|| self.error(ParseProblem::Escape))?;
-            code = code * 16 + digit;
-        }
-        Ok(code)
+        (at..at + 4).try_fold(0, |code, at| {
+            let digit = self.bytes.get(at).ok_or_else(|| self.error(ParseProblem::Eof))?;
+            let digit = char::from(*digit).to_digit(16).ok_or_else(|| self.error(ParseProblem::Escape))?;
+            Ok(code * 16 + digit)
+        })
     }
 }

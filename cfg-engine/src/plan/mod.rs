@@ -10,11 +10,11 @@ mod standing;
 mod view;
 
 pub(crate) use bind::Bound;
-pub use record::{Base, Content};
 pub(crate) use record::{
     AdoptInput, CommitInput, LoadedVersion, Planned, RestoreInput, Rules, plan_adopt, plan_commit, plan_import,
     plan_remove, plan_restore, with_id,
 };
+pub use record::{Base, Content};
 pub(crate) use standing::Standing;
 pub use view::PlanView;
 

@@ -1,0 +1,92 @@
+//! `adopt`: folds writes around the tool into history.
+
+use super::project::{Options, Progress, Project};
+use super::report::Report;
+use super::transact::{OnMoved, Request};
+use crate::document::Object;
+use crate::error::Error;
+use crate::history::RecordKey;
+use crate::plan::gates::OnRefusal;
+use crate::plan::{AdoptInput, Planned, Verb, plan_adopt};
+
+/// Which records to adopt.
+#[derive(Debug, Clone)]
+pub enum Adopt {
+    /// These.
+    Records(Vec<RecordKey>),
+    /// Every record that differs from history, untracked ones included.
+    All,
+}
+
+impl Project {
+    /// Records what live holds now as the next version: a changed document, a deletion, a new record.
+    ///
+    /// Live is compared again inside the transaction, so what is recorded is what was there.
+    ///
+    /// # Errors
+    ///
+    /// Only where the store fails or the env is gated; a record's own trouble is its row.
+    pub async fn adopt(
+        &self,
+        adopt: &Adopt,
+        options: &Options,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Report, Error> {
+        let input = AdoptInput { include_untracked: true, meta: &Object::new() };
+        let plan = |state: &crate::adapter::RecordState| match self.rules(&state.record) {
+            Ok(rules) => plan_adopt(state, rules, input),
+            Err(error) => Err(error),
+        };
+        match adopt {
+            Adopt::Records(records) => {
+                self.converge(Verb::Adopt, records.clone(), options, progress, plan, OnRefusal::LeaveOut).await
+            }
+            Adopt::All => {
+                let records = self.differing(progress, |state| !matches!(plan(state), Ok(Planned::Nothing))).await?;
+                self.converge(Verb::Adopt, records, options, progress, plan, OnRefusal::LeaveOut).await
+            }
+        }
+    }
+
+    /// Carries a converging verb over many records, in batches as large as the store takes.
+    pub(crate) async fn converge<F>(
+        &self,
+        verb: Verb,
+        mut records: Vec<RecordKey>,
+        options: &Options,
+        progress: Option<&dyn Progress>,
+        plan_one: F,
+        on_refusal: OnRefusal,
+    ) -> Result<Report, Error>
+    where
+        F: Fn(&crate::adapter::RecordState) -> Result<Planned, Error> + Send + Sync,
+    {
+        self.ensure_env().await?;
+        records.sort();
+        records.dedup();
+        let total = records.len() as u64;
+        let mut report = Report::default();
+        let size = self.adapter.capabilities().max_batch_records.min(CHUNK_RECORDS);
+        // A dry run shows one plan.
+        let size = if options.dry_run { records.len().max(1) } else { size };
+        for (n, chunk) in records.chunks(size).enumerate() {
+            let op_id = match &options.idempotency_key {
+                Some(key) if n > 0 => Some(crate::history::OpId::new(&format!("{key}/{n}"))?),
+                other => other.clone(),
+            };
+            let request =
+                Request { verb, records: chunk.to_vec(), options, on_refusal, on_moved: OnMoved::Replan, op_id };
+            let part = self.transact(request, &plan_one).await?;
+            report.rows.extend(part.rows);
+            report.plan = part.plan.or(report.plan);
+            if let Some(progress) = progress {
+                progress.advance(report.rows.len() as u64, Some(total));
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// How many records a converging verb puts into one batch at the most: enough to share the cost of
+/// a transaction, few enough to keep memory and locks short.
+const CHUNK_RECORDS: usize = 500;

@@ -1,0 +1,121 @@
+//! `commit`: a document, a patch or assignments become the next version, in one atomic batch.
+
+use super::project::{Options, Project};
+use super::report::Report;
+use super::transact::{OnMoved, Request};
+use crate::document::{Object, Value};
+use crate::error::Error;
+use crate::history::RecordKey;
+use crate::plan::gates::OnRefusal;
+use crate::plan::{Base, CommitInput, Content, Verb, plan_commit};
+
+/// One record's part of a commit.
+#[derive(Debug, Clone)]
+pub struct CommitItem {
+    /// Which record.
+    pub record: RecordKey,
+    /// What is written.
+    pub content: Content,
+    /// The version that the author had seen; `None` commits on top of HEAD.
+    pub base: Option<Base>,
+}
+
+/// A commit of one record or of several, all or nothing.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The records.
+    pub items: Vec<CommitItem>,
+    /// A change that lies in ignored fields only is no error.
+    pub allow_noop: bool,
+    /// Without a base, versioned fields that the document lacks are removed.
+    pub allow_removal: bool,
+    /// Goes on over drift and over a stale base; what is overwritten is recorded first.
+    pub force: bool,
+    /// What is recorded besides: `{"via": "set"}`.
+    pub meta: Object,
+}
+
+impl Commit {
+    /// Commits a whole document on top of HEAD.
+    pub fn new(record: RecordKey, doc: Value) -> Self {
+        Self::of(vec![CommitItem { record, content: Content::Document(doc), base: None }])
+    }
+
+    /// Commits several records atomically.
+    pub fn of(items: Vec<CommitItem>) -> Self {
+        Commit { items, allow_noop: false, allow_removal: false, force: false, meta: Object::new() }
+    }
+
+    /// Names the version that the author had seen.
+    #[must_use]
+    pub fn with_base(mut self, base: Base) -> Self {
+        if let Some(item) = self.items.first_mut() {
+            item.base = Some(base);
+        }
+        self
+    }
+}
+
+impl Project {
+    /// Commits: live and history change together, for all records or for none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StaleBase`] and [`Error::StaleHead`] where another commit came first,
+    /// [`Error::Dirty`], [`Error::Missing`] and [`Error::StaleLive`] where somebody wrote around the
+    /// tool, [`Error::MissingFields`], [`Error::OnlyIgnored`], [`Error::Secret`],
+    /// [`Error::TooMany`], and what the store refuses.
+    pub async fn commit(&self, commit: &Commit, options: &Options) -> Result<Report, Error> {
+        require_message(options)?;
+        let limit = self.adapter.capabilities().max_batch_records;
+        if commit.items.len() > limit {
+            let store = self.adapter.capabilities().store;
+            return Err(Error::TooMany { records: commit.items.len(), limit, store });
+        }
+        let records: Vec<RecordKey> = commit.items.iter().map(|item| item.record.clone()).collect();
+        let mut sorted: Vec<&CommitItem> = commit.items.iter().collect();
+        sorted.sort_by(|a, b| a.record.cmp(&b.record));
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0].record == pair[1].record) {
+            return Err(Error::refused_for(
+                &pair[0].record,
+                "twice",
+                format!("{} stands twice in one commit", pair[0].record),
+                "commit each record once, or in two commits",
+            ));
+        }
+        // Assignments and patches are applied to what is there; a document was written for one HEAD.
+        let relative =
+            commit.items.iter().all(|item| !matches!(item.content, Content::Document(_)) && item.base.is_none());
+        let request = Request {
+            verb: Verb::Commit,
+            records,
+            options,
+            on_refusal: OnRefusal::Whole,
+            on_moved: if relative { OnMoved::Replan } else { OnMoved::Conflict },
+            op_id: None,
+        };
+        self.transact(request, |state| {
+            let at = sorted
+                .binary_search_by(|item| item.record.cmp(&state.record))
+                .map_err(|_| Error::NoRecord { address: state.record.to_string() })?;
+            let item = sorted[at];
+            let input = CommitInput {
+                content: &item.content,
+                base: item.base.as_ref(),
+                allow_noop: commit.allow_noop,
+                allow_removal: commit.allow_removal,
+                force: commit.force,
+                meta: &commit.meta,
+            };
+            plan_commit(state, self.rules(&state.record)?, input)
+        })
+        .await
+    }
+}
+
+pub(crate) fn require_message(options: &Options) -> Result<(), Error> {
+    if options.message.trim().is_empty() {
+        return Err(Error::refused("message_required", "an empty message", "say why with -m \"…\""));
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! `init`: the engine's tables, and the `env` object that says what this env owns.
+
+use futures_util::TryStreamExt;
+
+use super::op_ids::op_id;
+use super::project::{Options, Project};
+use crate::adapter::{ExpectedVersion, Live, ObjectKey, ObjectWrite, Scope};
+use crate::document::{Object, Value};
+use crate::error::Error;
+use crate::history::RecordKey;
+use crate::outcome::combined_exit;
+use crate::plan::gates::{OnRefusal, SecretGate, judge};
+use crate::plan::{Plan, Verb};
+
+/// The kind of the object that an env is bound by.
+pub const ENV_OBJECT: &str = "env";
+
+/// What [`Project::init`] did or would do.
+#[derive(Debug, Clone, Default)]
+pub struct InitReport {
+    /// What was run, or would be, in the store's own words.
+    pub statements: Vec<String>,
+    /// Advice: a missing index, for example.
+    pub advice: Vec<String>,
+    /// Records with more than one live row.
+    pub ambiguous: Vec<(RecordKey, Error)>,
+    /// Whether the env object was written (it was not there before).
+    pub registered: bool,
+}
+
+impl InitReport {
+    /// Returns the exit code: 6 where a record is ambiguous.
+    pub fn exit_code(&self) -> u8 {
+        combined_exit(self.ambiguous.iter().map(|(_, error)| error.kind().exit_code()))
+    }
+
+    /// Returns `{statements, advice, ambiguous, registered}`.
+    pub fn to_object(&self) -> Object {
+        let ambiguous = self.ambiguous.iter().map(|(record, error)| {
+            Object::new()
+                .with("collection", record.collection.as_str())
+                .with("config_id", record.id.to_value())
+                .with("reason", error.to_reason())
+        });
+        Object::new()
+            .with("statements", self.statements.clone())
+            .with("advice", self.advice.clone())
+            .with("ambiguous", ambiguous.collect::<Vec<_>>())
+            .with("registered", self.registered)
+    }
+}
+
+impl Project {
+    /// Creates the engine's tables, checks the live tables, and writes the env object. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`] where a table or column is missing or a live table belongs to another env.
+    pub async fn init(&self, dry_run: bool) -> Result<InitReport, Error> {
+        let mut report = InitReport::default();
+        for collection in self.collections() {
+            report.advice.extend(self.adapter.check_collection(&collection.name).await?);
+        }
+        let pending = self.adapter.pending_schema().await?;
+        if dry_run {
+            report.statements = pending;
+        } else {
+            report.statements = self.adapter.ensure_schema().await?;
+        }
+        if !dry_run || report.statements.is_empty() {
+            report.registered = self.register_env(dry_run).await?;
+            report.ambiguous = self.ambiguous_records().await?;
+        }
+        Ok(report)
+    }
+
+    async fn register_env(&self, dry_run: bool) -> Result<bool, Error> {
+        let known = self.adapter.objects(ENV_OBJECT, None).await?;
+        let tables: Vec<String> = self.collections().iter().map(|c| c.table.clone()).collect();
+        for other in known.iter().filter(|object| object.key.name != self.settings.env.as_str()) {
+            let owned = other.body.get("tables").and_then(Value::as_array).unwrap_or_default();
+            if let Some(table) = tables.iter().find(|table| owned.iter().any(|o| o.as_str() == Some(table))) {
+                return Err(Error::Setup {
+                    problem: format!("table {table:?} belongs to env {}", other.key.name),
+                    hint: format!("use --env {}, or another table", other.key.name),
+                });
+            }
+        }
+        let mine = known.iter().find(|object| object.key.name == self.settings.env.as_str());
+        let was_gated = mine.and_then(|o| o.body.get("gated")).and_then(Value::as_bool).unwrap_or(false);
+        let body = Object::new()
+            .with("v", 1)
+            .with("name", self.settings.env.as_str())
+            .with("tables", tables)
+            // The stored word rules; the file may only be stricter.
+            .with("gated", self.settings.gated || was_gated);
+        if mine.is_some_and(|object| object.body == Value::Object(body.clone())) || dry_run {
+            return Ok(false);
+        }
+        let write = ObjectWrite {
+            key: ObjectKey { kind: ENV_OBJECT.to_owned(), name: self.settings.env.to_string() },
+            expected: mine.map_or(ExpectedVersion::Absent, |object| ExpectedVersion::At(object.version)),
+            body: Some(Value::Object(body)),
+        };
+        let mut plan: Plan = self.plan(Verb::Init, &Options::message("init"), Vec::new());
+        plan.objects.push(write);
+        let (cleared, _) = judge(plan, &self.settings, self.collections(), SecretGate::Configured, OnRefusal::Whole)?;
+        let clock = self.adapter.clock().await?;
+        let bound = cleared.bind(op_id(&*self.ids), clock.now_at(self.adapter.monotonic()));
+        self.adapter.apply(&bound.batch).await?;
+        Ok(mine.is_none())
+    }
+
+    async fn ambiguous_records(&self) -> Result<Vec<(RecordKey, Error)>, Error> {
+        let scope = Scope::All(None);
+        let mut found = Vec::new();
+        let mut chunks = self.adapter.records(&self.settings.env, &scope);
+        while let Some(chunk) = chunks.try_next().await? {
+            for state in chunk {
+                if let Live::Ambiguous { rows } = state.live {
+                    let record = state.record;
+                    found.push((record.clone(), Error::Ambiguous { record, rows }));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Checks that this env was initialised, and takes over a stored `gated`. Read once per project.
+    pub(crate) async fn ensure_env(&self) -> Result<(), Error> {
+        let gated = match self.stored_env.get() {
+            Some(gated) => *gated,
+            None => {
+                let stored = self.adapter.objects(ENV_OBJECT, Some(self.settings.env.as_str())).await?;
+                let Some(object) = stored.first() else {
+                    return Err(Error::Setup {
+                        problem: format!("env {} is not initialised", self.settings.env),
+                        hint: format!("run: cfg init --env {}", self.settings.env),
+                    });
+                };
+                let gated = object.body.get("gated").and_then(Value::as_bool).unwrap_or(false);
+                *self.stored_env.get_or_init(|| gated)
+            }
+        };
+        if gated && !self.settings.gated {
+            return Err(Error::Gated { env: self.settings.env.to_string() });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! [`Project`]: an adapter and its settings, and every verb as a method.
+
+use std::sync::{Arc, OnceLock};
+
+use futures_util::TryStreamExt;
+
+use super::op_ids::{OpIds, RandomOpIds};
+use crate::adapter::{RecordState, Scope, StorageAdapter};
+use crate::config::{CollectionConfig, Settings};
+use crate::error::Error;
+use crate::history::{Author, CollectionName, OpId, RecordKey};
+use crate::plan::Rules;
+use crate::plan::gates::SecretGate;
+
+/// A database with its history: the front door of the engine.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use cfg_engine::adapter::MemoryAdapter;
+/// use cfg_engine::config::{CollectionConfig, Settings};
+/// use cfg_engine::engine::{Commit, Options, Project};
+/// use cfg_engine::history::{Author, AuthorClass, CollectionName, EnvName};
+/// use cfg_engine::Value;
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let adapter = Arc::new(MemoryAdapter::new(vec![CollectionConfig::new(CollectionName::new("configs")?, "config_id")]));
+/// let author = Author { id: "docs@example.com".into(), class: AuthorClass::Human };
+/// let project = Project::new(adapter, Settings::new(EnvName::new("dev")?, author));
+/// project.init(false).await?;
+///
+/// let planner = project.record("planner").await?;
+/// let doc = Value::from_json(r#"{"model": "large"}"#)?;
+/// project.commit(&Commit::new(planner.clone(), doc), &Options::message("first version")).await?;
+/// assert_eq!(project.get(&planner).await?.base.seq.map(|seq| seq.0), Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Project {
+    pub(crate) adapter: Arc<dyn StorageAdapter>,
+    pub(crate) settings: Settings,
+    pub(crate) ids: Arc<dyn OpIds>,
+    /// Whether the stored env object says that this env is gated; read once.
+    pub(crate) stored_env: Arc<OnceLock<bool>>,
+}
+
+/// What every mutating verb takes.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Why.
+    pub message: String,
+    /// Who, where it is not the project's author.
+    pub author: Option<Author>,
+    /// A caller's idempotency key: the same call with the same key happens once.
+    pub idempotency_key: Option<OpId>,
+    /// Computes the plan, applies nothing.
+    pub dry_run: bool,
+    /// Lets something that looks like a secret pass; recorded with the entry.
+    pub allow_secret: bool,
+}
+
+impl Options {
+    /// Returns options with a message.
+    pub fn message(message: impl Into<String>) -> Self {
+        Options { message: message.into(), ..Options::default() }
+    }
+
+    pub(crate) fn gate(&self) -> SecretGate {
+        if self.allow_secret { SecretGate::Allowed } else { SecretGate::Configured }
+    }
+}
+
+/// How far a long verb has come.
+pub trait Progress: Send + Sync {
+    /// So many of so many (where the total is known) are done.
+    fn advance(&self, done: u64, total: Option<u64>);
+}
+
+impl<F: Fn(u64, Option<u64>) + Send + Sync> Progress for F {
+    fn advance(&self, done: u64, total: Option<u64>) {
+        self(done, total);
+    }
+}
+
+impl Project {
+    /// Opens a project on an adapter. Nothing is read or written yet.
+    pub fn new(adapter: Arc<dyn StorageAdapter>, settings: Settings) -> Self {
+        Project { adapter, settings, ids: Arc::new(RandomOpIds), stored_env: Arc::default() }
+    }
+
+    /// Replaces the source of op_ids.
+    #[must_use]
+    pub fn with_op_ids(mut self, ids: Arc<dyn OpIds>) -> Self {
+        self.ids = ids;
+        self
+    }
+
+    /// Returns the settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns the adapter.
+    pub fn adapter(&self) -> &Arc<dyn StorageAdapter> {
+        &self.adapter
+    }
+
+    /// Returns the collections.
+    pub fn collections(&self) -> &[CollectionConfig] {
+        self.adapter.collections()
+    }
+
+    /// Returns a collection by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuch`].
+    pub fn collection(&self, name: &CollectionName) -> Result<&CollectionConfig, Error> {
+        self.collections().iter().find(|c| c.name == *name).ok_or_else(|| Error::NoSuch {
+            what: "collection",
+            name: name.to_string(),
+            known: self.collections().iter().map(|c| c.name.to_string()).collect(),
+        })
+    }
+
+    pub(crate) fn rules(&self, record: &RecordKey) -> Result<Rules<'_>, Error> {
+        Ok(Rules { collection: self.collection(&record.collection)?, settings: &self.settings })
+    }
+
+    /// Reads live and head of some records, in the order of record keys.
+    pub(crate) async fn states(&self, records: &[RecordKey]) -> Result<Vec<RecordState>, Error> {
+        let scope = Scope::Records(records.to_vec());
+        let chunks = self.adapter.records(&self.settings.env, &scope);
+        Ok(chunks.try_concat().await?)
+    }
+
+    pub(crate) async fn state(&self, record: &RecordKey) -> Result<RecordState, Error> {
+        let states = self.states(std::slice::from_ref(record)).await?;
+        states.into_iter().next().ok_or_else(|| Error::NoRecord { address: record.to_string() })
+    }
+}
+
+impl std::fmt::Debug for Project {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Project").field("env", &self.settings.env).finish_non_exhaustive()
+    }
+}

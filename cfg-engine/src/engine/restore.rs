@@ -1,0 +1,80 @@
+//! `restore <id> <ref>`: an older version becomes live again, as a new entry on top.
+
+use super::project::{Options, Project};
+use super::report::Report;
+use super::transact::{OnMoved, Request};
+use crate::document::{FieldPath, Object, Value};
+use crate::error::Error;
+use crate::history::{Entry, RecordKey, Reference};
+use crate::plan::gates::OnRefusal;
+use crate::plan::{RestoreInput, Verb, plan_restore};
+
+/// A restore of one record.
+#[derive(Debug, Clone)]
+pub struct Restore {
+    /// Which record.
+    pub record: RecordKey,
+    /// To which version. [`Reference::Head`] discards drift, recording it first.
+    pub reference: Reference,
+    /// Secrets for a deleted record, which history does not hold.
+    pub secrets: Vec<(FieldPath, Value)>,
+    /// Goes on without the secrets of a deleted record.
+    pub without_secrets: bool,
+    /// Goes on over drift; it is recorded first.
+    pub force: bool,
+}
+
+impl Restore {
+    /// Restores a record that is as history says.
+    pub fn new(record: RecordKey, reference: Reference) -> Self {
+        Restore { record, reference, secrets: Vec::new(), without_secrets: false, force: false }
+    }
+}
+
+impl Project {
+    /// Makes an older version live again. History only moves forward: the restore is a new entry.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit), [`Error::NoVersion`], [`Error::NoDocument`] for a deletion or a
+    /// thinned document, and [`Error::SecretsNeeded`] for a deleted record that had secrets.
+    pub async fn restore(&self, restore: &Restore, options: &Options) -> Result<Report, Error> {
+        let target = self.entry_at(&restore.record, &restore.reference).await?;
+        let had_secrets = recorded_secrets(&target);
+        let doc = target.doc.clone().ok_or_else(|| Error::NoDocument {
+            record: restore.record.clone(),
+            reference: restore.reference.to_string(),
+            reason: match target.doc_state {
+                crate::history::DocState::Thinned => "retention dropped it",
+                _ => "it is a deletion",
+            },
+        })?;
+        let fitted = self.adapter.fit(&restore.record, doc).await?;
+        let request = Request {
+            verb: Verb::Restore,
+            records: vec![restore.record.clone()],
+            options,
+            on_refusal: OnRefusal::Whole,
+            on_moved: OnMoved::Conflict,
+            op_id: None,
+        };
+        let meta = Object::new();
+        let input = RestoreInput {
+            target: &fitted,
+            from_seq: target.header.seq,
+            from_entry: target.entry_id,
+            had_secrets: &had_secrets,
+            secrets: &restore.secrets,
+            without_secrets: restore.without_secrets,
+            discard_drift: restore.force || restore.reference == Reference::Head,
+            meta: &meta,
+        };
+        self.transact(request, |state| plan_restore(state, self.rules(&state.record)?, &input)).await
+    }
+}
+
+/// Returns where a version had secrets: its entry names the places, never the values.
+fn recorded_secrets(entry: &Entry) -> Vec<FieldPath> {
+    let listed = entry.header.meta.get("secrets").and_then(Value::as_array).unwrap_or_default();
+    listed.iter().filter_map(|path| path.as_str()?.parse().ok()).collect()
+}

@@ -1,0 +1,286 @@
+//! Read, plan, judge, apply; again where somebody else was faster and nothing of theirs is lost by it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::TryStreamExt;
+
+use super::document::masked;
+use super::op_ids::op_id;
+use super::project::{Options, Project};
+use super::report::{Replaced, Report, RowOutcome, RowResult, Written};
+use crate::adapter::{AdapterError, ClockReading, EntryQuery, HeadRef, Live, LiveWrite, RecordState, Scope};
+use crate::document::Oid;
+use crate::error::Error;
+use crate::history::{Entry, OpId, RecordKey, Timestamp};
+use crate::plan::gates::{OnRefusal, judge};
+use crate::plan::{Base, Bound, Plan, PlanView, Planned, PlannedChange, Verb};
+
+/// How often a change is planned anew before it is given up.
+const ATTEMPTS: u32 = 12;
+
+/// What a moved HEAD means to a verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnMoved {
+    /// Somebody else's commit came first: the author has to look.
+    Conflict,
+    /// The verb converges: it is planned anew.
+    Replan,
+}
+
+/// One verb's change of some records in one batch.
+pub(crate) struct Request<'r> {
+    pub(crate) verb: Verb,
+    /// Distinct; in any order.
+    pub(crate) records: Vec<RecordKey>,
+    pub(crate) options: &'r Options,
+    pub(crate) on_refusal: OnRefusal,
+    pub(crate) on_moved: OnMoved,
+    /// The op_id, where it is not the caller's key or a fresh one.
+    pub(crate) op_id: Option<OpId>,
+}
+
+/// HEAD and live content at the first look, which a change without retry is bound to.
+type Seen = HashMap<RecordKey, (Option<HeadRef>, Option<Oid>)>;
+
+impl Project {
+    /// Carries one change of some records through.
+    pub(crate) async fn transact<F>(&self, request: Request<'_>, plan_one: F) -> Result<Report, Error>
+    where
+        F: Fn(&RecordState) -> Result<Planned, Error> + Send + Sync,
+    {
+        self.ensure_env().await?;
+        let mut records = request.records.clone();
+        records.sort();
+        records.dedup();
+        let key = request.op_id.as_ref().or(request.options.idempotency_key.as_ref());
+        if let Some(key) = key
+            && let Some(report) = self.replay(&records, key).await?
+        {
+            return Ok(report);
+        }
+        let op_id = key.cloned().unwrap_or_else(|| op_id(&*self.ids));
+        let mut failed: BTreeMap<RecordKey, Error> = BTreeMap::new();
+        let mut seen: Option<Seen> = None;
+        let mut uncertain = false;
+        for _ in 0..ATTEMPTS {
+            records.retain(|record| !failed.contains_key(record));
+            let states = if records.is_empty() { Vec::new() } else { self.states(&records).await? };
+            // An attempt whose outcome is unknown may have landed since it was looked up. What the
+            // states just read hold is decided; what lands after them fails on the tips.
+            if uncertain && let Some(report) = self.replay(&records, &op_id).await? {
+                return Ok(finish(report.rows, failed, None));
+            }
+            if request.on_moved == OnMoved::Conflict {
+                match &seen {
+                    Some(seen) => unmoved(&states, seen)?,
+                    None => seen = Some(look(&states)),
+                }
+            }
+            let mut rows = Vec::new();
+            let mut changes = Vec::new();
+            for state in &states {
+                match plan_one(state) {
+                    Ok(Planned::Change(change)) => match self.storable(&change) {
+                        Ok(()) => changes.push(*change),
+                        Err(error) if request.on_refusal == OnRefusal::Whole => return Err(error),
+                        Err(error) => drop(failed.insert(state.record.clone(), error)),
+                    },
+                    Ok(Planned::Nothing) => rows.push(unchanged(state)),
+                    Err(error) if request.on_refusal == OnRefusal::Whole => return Err(error),
+                    Err(error) => drop(failed.insert(state.record.clone(), error)),
+                }
+            }
+            let plan = self.plan(request.verb, request.options, changes);
+            let (cleared, left_out) =
+                judge(plan, &self.settings, self.collections(), request.options.gate(), request.on_refusal)?;
+            failed.extend(left_out);
+            if request.options.dry_run {
+                let view = PlanView::of(cleared.plan(), self.collections(), &self.ids.fresh());
+                return Ok(finish(rows, failed, Some(view)));
+            }
+            if cleared.plan().changes.is_empty() {
+                return Ok(finish(rows, failed, None));
+            }
+            let bound = cleared.bind(op_id.clone(), self.now(&states));
+            let expected: Vec<PlannedChange> = cleared.plan().changes.clone();
+            match self.adapter.apply(&bound.batch).await {
+                Ok(()) => {
+                    rows.extend(self.written(&expected, bound));
+                    return Ok(finish(rows, failed, None));
+                }
+                Err(error) => {
+                    if let Some(mut report) = self.look_up(&error, &expected, &op_id).await? {
+                        report.rows.extend(rows);
+                        return Ok(finish(report.rows, failed, None));
+                    }
+                    uncertain |= matches!(error, AdapterError::UnknownOutcome);
+                    match settle(error, request.on_refusal)? {
+                        Settled::Again => {}
+                        Settled::Without(record, error) => drop(failed.insert(record, error)),
+                    }
+                }
+            }
+        }
+        match records.first() {
+            Some(record) => Err(Error::Contended { record: record.clone(), attempts: ATTEMPTS }),
+            None => Ok(finish(Vec::new(), failed, None)),
+        }
+    }
+
+    pub(crate) fn plan(&self, verb: Verb, options: &Options, changes: Vec<PlannedChange>) -> Plan {
+        let mut changes = changes;
+        if options.allow_secret {
+            for entry in changes.iter_mut().flat_map(|change| &mut change.entries) {
+                entry.meta.insert("allow_secret", true);
+            }
+        }
+        Plan {
+            env: self.settings.env.clone(),
+            verb,
+            author: options.author.clone().unwrap_or_else(|| self.settings.author.clone()),
+            message: options.message.clone(),
+            changes,
+            objects: Vec::new(),
+        }
+    }
+
+    /// Returns the store's time now, from the newest reading that came with the states.
+    pub(crate) fn now(&self, states: &[RecordState]) -> Timestamp {
+        let monotonic = self.adapter.monotonic();
+        let newest: Option<ClockReading> = states.iter().map(|s| s.clock).max_by_key(|clock| clock.taken);
+        newest.map_or(Timestamp::from_millis(0), |clock| clock.now_at(monotonic))
+    }
+
+    /// Refuses a document that the store cannot hold.
+    fn storable(&self, change: &PlannedChange) -> Result<(), Error> {
+        match (&change.live, &change.after) {
+            (LiveWrite::Update(_) | LiveWrite::Seed(_), Some(after)) => {
+                Ok(self.adapter.check_document(&change.record, after)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where an error leaves open whether this very batch landed, looks it up by its op_id.
+    async fn look_up(
+        &self,
+        error: &AdapterError,
+        changes: &[PlannedChange],
+        op_id: &OpId,
+    ) -> Result<Option<Report>, Error> {
+        if !matches!(error, AdapterError::UnknownOutcome | AdapterError::StaleHead { .. }) {
+            return Ok(None);
+        }
+        let records: Vec<RecordKey> = changes.iter().map(|c| c.record.clone()).collect();
+        self.replay(&records, op_id).await
+    }
+
+    /// Reports what a batch with this op_id wrote, if there was one.
+    async fn replay(&self, records: &[RecordKey], op_id: &OpId) -> Result<Option<Report>, Error> {
+        let Some(first) = records.first() else { return Ok(None) };
+        let mut query = EntryQuery::new(self.settings.env.clone(), Scope::Records(vec![first.clone()]));
+        query.op_id = Some(op_id.clone());
+        let found: Vec<Entry> = self.adapter.entries(&query).try_concat().await?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        query.scope = Scope::Records(records.to_vec());
+        let entries: Vec<Entry> = self.adapter.entries(&query).try_concat().await?;
+        let mut by_record: BTreeMap<RecordKey, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            by_record.entry(entry.header.record.clone()).or_default().push(entry);
+        }
+        let rows = records.iter().map(|record| {
+            let result = match by_record.remove(record).and_then(|entries| Some((entries.last()?.clone(), entries))) {
+                None => Ok(RowOutcome::Unchanged { head: None }),
+                Some((entry, entries)) => {
+                    let base = Base { record: record.clone(), seq: Some(entry.header.seq), oid: entry.header.oid };
+                    Ok(RowOutcome::Written(Box::new(Written { entry, entries, replaced: None, doc: None, base })))
+                }
+            };
+            RowResult { record: record.clone(), result }
+        });
+        Ok(Some(Report { rows: rows.collect(), plan: None, replayed: true }))
+    }
+
+    /// Reports what a bound batch wrote.
+    pub(crate) fn written(&self, changes: &[PlannedChange], bound: Bound) -> Vec<RowResult> {
+        let rows = changes.iter().zip(bound.batch.changes()).zip(bound.entries);
+        rows.filter_map(|((planned, change), entries)| {
+            let entry = entries.last()?.clone();
+            let head = change.new_head;
+            let replaced = planned.expected.as_ref().map(|h| Replaced {
+                seq: h.head.seq,
+                author: h.author.clone(),
+                recorded_at: h.recorded_at,
+            });
+            let base = Base { record: planned.record.clone(), seq: head.map(|h| h.seq), oid: head.and_then(|h| h.oid) };
+            let doc = match planned.live {
+                LiveWrite::Delete => None,
+                _ => masked(self, &planned.record, &planned.after),
+            };
+            let written = Written { entry, entries, replaced, doc, base };
+            Some(RowResult { record: planned.record.clone(), result: Ok(RowOutcome::Written(Box::new(written))) })
+        })
+        .collect()
+    }
+}
+
+enum Settled {
+    Again,
+    Without(RecordKey, Error),
+}
+
+/// Decides what an adapter's error means for the attempt.
+fn settle(error: AdapterError, on_refusal: OnRefusal) -> Result<Settled, Error> {
+    match error {
+        // Another look decides whether the author has to.
+        AdapterError::StaleHead { .. }
+        | AdapterError::StaleLive { .. }
+        | AdapterError::Clock { .. }
+        | AdapterError::UnknownOutcome => Ok(Settled::Again),
+        other => {
+            let error = Error::from(other);
+            match error.record().cloned() {
+                Some(record) if on_refusal == OnRefusal::LeaveOut => Ok(Settled::Without(record, error)),
+                _ => Err(error),
+            }
+        }
+    }
+}
+
+fn look(states: &[RecordState]) -> Seen {
+    states.iter().map(|state| (state.record.clone(), (state.head.as_ref().map(|h| h.head), content(state)))).collect()
+}
+
+fn content(state: &RecordState) -> Option<Oid> {
+    match &state.live {
+        Live::One(live) => live.oid.as_ref().ok().copied(),
+        _ => None,
+    }
+}
+
+/// Checks that neither HEAD nor the versioned content of live moved since the first look.
+fn unmoved(states: &[RecordState], seen: &Seen) -> Result<(), Error> {
+    for state in states {
+        let Some((head, live)) = seen.get(&state.record) else { continue };
+        if state.head.as_ref().map(|h| h.head) != *head {
+            return Err(Error::StaleHead { record: state.record.clone(), current: state.head.clone().map(Box::new) });
+        }
+        if content(state) != *live {
+            return Err(Error::StaleLive { record: state.record.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn unchanged(state: &RecordState) -> RowResult {
+    let head = state.head.as_ref().map(|h| h.head);
+    RowResult { record: state.record.clone(), result: Ok(RowOutcome::Unchanged { head }) }
+}
+
+fn finish(mut rows: Vec<RowResult>, failed: BTreeMap<RecordKey, Error>, plan: Option<PlanView>) -> Report {
+    rows.extend(failed.into_iter().map(|(record, error)| RowResult { record, result: Err(error) }));
+    rows.sort_by(|a, b| a.record.cmp(&b.record));
+    Report { rows, plan, replayed: false }
+}

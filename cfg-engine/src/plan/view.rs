@@ -1,0 +1,193 @@
+//! A plan as data: what `--dry-run` shows, and the value whose oid is `plan_oid`.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::{Plan, PlannedChange, PlannedEntry};
+use crate::adapter::LiveWrite;
+use crate::config::CollectionConfig;
+use crate::document::{
+    Edit, FieldPath, FieldPolicy, Object, Oid, PathChange, Treatment, Value, apply_changes, canonical_bytes, diff, oid,
+    to_hex,
+};
+
+/// A plan as people and programs see it.
+#[derive(Debug, Clone)]
+pub struct PlanView {
+    /// The address of the whole plan: everything but the store's time, later seqs and the op_id.
+    pub plan_oid: Oid,
+    /// What is shown: `{plan_oid, env, verb, author, message, changes}`.
+    pub shown: Object,
+}
+
+impl PlanView {
+    /// Computes the view; `key` hides secret values in the address.
+    pub(crate) fn of(plan: &Plan, collections: &[CollectionConfig], key: &[u8; 32]) -> PlanView {
+        let none = FieldPolicy::default();
+        let policy = |change: &PlannedChange| {
+            collections.iter().find(|c| c.name == change.record.collection).map_or(&none, |c| &c.policy)
+        };
+        let stored = Value::Object(
+            header(plan)
+                .with("v", 1)
+                .with("key", to_hex(key))
+                .with("changes", plan.changes.iter().map(|c| stored_change(c, policy(c), key)).collect::<Vec<_>>())
+                .with("objects", plan.objects.iter().map(stored_object).collect::<Vec<_>>()),
+        );
+        // The parts were all hashed before: a plan has no number but those of documents that passed.
+        let plan_oid = oid(&stored, &none).unwrap_or(Oid::from_bytes([0; 32]));
+        let shown = Object::new()
+            .with("plan_oid", plan_oid.to_hex())
+            .with("env", plan.env.as_str())
+            .with("verb", plan.verb.as_str())
+            .with("author", author(plan))
+            .with("message", plan.message.as_str())
+            .with("changes", plan.changes.iter().map(|c| shown_change(c, policy(c))).collect::<Vec<_>>());
+        PlanView { plan_oid, shown }
+    }
+}
+
+fn author(plan: &Plan) -> Object {
+    Object::new().with("id", plan.author.id.as_str()).with("class", plan.author.class.as_str())
+}
+
+fn header(plan: &Plan) -> Object {
+    Object::new()
+        .with("env", plan.env.as_str())
+        .with("verb", plan.verb.as_str())
+        .with("author", author(plan))
+        .with("message", plan.message.as_str())
+}
+
+fn record(change: &PlannedChange) -> Object {
+    Object::new()
+        .with("collection", change.record.collection.as_str())
+        .with("config_id", change.record.id.to_value())
+        .with("head_seq", change.expected.as_ref().map(|h| h.head.seq.0))
+        .with("head_oid", change.expected.as_ref().and_then(|h| h.head.oid).map(|oid| oid.to_hex()))
+        .with("live_oid", change.live_oid.map(|oid| oid.to_hex()))
+}
+
+fn stored_change(change: &PlannedChange, policy: &FieldPolicy, key: &[u8; 32]) -> Object {
+    record(change)
+        .with("head_entry", change.expected.as_ref().map(|h| h.head.entry_id.to_hex()))
+        .with("live", stored_live(&change.live, policy, key))
+        .with(
+            "entries",
+            change.entries.iter().map(|entry| entry_value(entry).with("meta", entry.meta.clone())).collect::<Vec<_>>(),
+        )
+}
+
+fn stored_live(live: &LiveWrite, policy: &FieldPolicy, key: &[u8; 32]) -> Object {
+    let kind = Object::new().with("kind", live_word(live));
+    match live {
+        LiveWrite::Update(changes) => {
+            let changes = changes.iter().map(|change| {
+                let at = Object::new().with("path", change.path.to_string());
+                match &change.edit {
+                    Edit::Unset => at.with("unset", true),
+                    Edit::Set(value) if policy.treatment(&change.path) == Treatment::Secret => {
+                        at.with("secret", hidden(value, key))
+                    }
+                    // A whole branch may hold secrets below its path.
+                    Edit::Set(value) => at.with("set", hide_below(&change.path, value, policy, key)),
+                }
+            });
+            kind.with("changes", changes.collect::<Vec<_>>())
+        }
+        LiveWrite::Seed(doc) => {
+            let mut doc = doc.clone();
+            let hide: Vec<PathChange> = policy
+                .secret_paths(&doc)
+                .into_iter()
+                .filter_map(|path| {
+                    let secret = hidden(path.get(&doc)?, key);
+                    Some(PathChange { path, edit: Edit::Set(Value::Object(Object::new().with("secret", secret))) })
+                })
+                .collect();
+            // The paths were just read from this document.
+            let _ = apply_changes(&mut doc, &hide);
+            kind.with("doc", doc)
+        }
+        LiveWrite::Leave | LiveWrite::Delete => kind,
+    }
+}
+
+fn hide_below(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &[u8; 32]) -> Value {
+    fn walk(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &[u8; 32]) -> Value {
+        use crate::document::Step;
+        if policy.treatment(path) == Treatment::Secret {
+            return Value::Object(Object::new().with("secret", hidden(value, key)));
+        }
+        match value {
+            Value::Object(object) => Value::Object(
+                object
+                    .iter()
+                    .map(|(k, v)| (k.clone(), walk(&path.join(Step::Key(k.clone())), v, policy, key)))
+                    .collect(),
+            ),
+            Value::Array(items) => Value::Array(
+                items.iter().enumerate().map(|(n, v)| walk(&path.join(Step::Index(n)), v, policy, key)).collect(),
+            ),
+            other => other.clone(),
+        }
+    }
+    if policy.is_empty() { value.clone() } else { walk(path, value, policy, key) }
+}
+
+/// A secret enters a plan as an HMAC under the plan's own random key: two plans with different
+/// secrets differ, and none tells its secret.
+fn hidden(value: &Value, key: &[u8; 32]) -> String {
+    let bytes = canonical_bytes(value, &FieldPolicy::default()).unwrap_or_default();
+    match Hmac::<Sha256>::new_from_slice(key) {
+        Ok(mut mac) => {
+            mac.update(&bytes);
+            to_hex(&mac.finalize().into_bytes())
+        }
+        // HMAC takes keys of any length.
+        Err(_) => String::new(),
+    }
+}
+
+fn stored_object(object: &crate::adapter::ObjectWrite) -> Object {
+    Object::new()
+        .with("kind", object.key.kind.as_str())
+        .with("name", object.key.name.as_str())
+        .with("body", object.body.clone())
+}
+
+fn live_word(live: &LiveWrite) -> &'static str {
+    match live {
+        LiveWrite::Leave => "leave",
+        LiveWrite::Update(_) => "update",
+        LiveWrite::Seed(_) => "seed",
+        LiveWrite::Delete => "delete",
+    }
+}
+
+fn entry_value(entry: &PlannedEntry) -> Object {
+    Object::new()
+        .with("op", entry.op.as_str())
+        .with("oid", entry.oid.map(|oid| oid.to_hex()))
+        .with("base", entry.base.as_ref().map(|ids| ids.iter().map(|id| id.to_hex()).collect::<Vec<_>>()))
+        .with("message", entry.message.clone())
+        .with("author", entry.author.as_ref().map(|a| a.id.clone()))
+        .with("valid_from", entry.valid_from.map(|t| t.to_string()))
+}
+
+fn shown_change(change: &PlannedChange, policy: &FieldPolicy) -> Object {
+    let empty = Value::Object(Object::new());
+    let part = |doc: &Option<std::sync::Arc<Value>>| doc.as_ref().map_or(empty.clone(), |doc| policy.versioned(doc));
+    let after = match change.live {
+        LiveWrite::Delete => empty.clone(),
+        _ => part(&change.after),
+    };
+    let changes = match change.live {
+        LiveWrite::Leave => Vec::new(),
+        _ => diff(&part(&change.before), &after),
+    };
+    record(change)
+        .with("live", live_word(&change.live))
+        .with("entries", change.entries.iter().map(entry_value).collect::<Vec<_>>())
+        .with("changes", changes.iter().map(|change| change.to_value()).collect::<Vec<_>>())
+}

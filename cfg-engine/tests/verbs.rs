@@ -1,0 +1,69 @@
+//! The verbs on the memory adapter: one thin path through every layer.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use cfg_engine::adapter::MemoryAdapter;
+use cfg_engine::config::{CollectionConfig, Settings};
+use cfg_engine::engine::{Adopt, Commit, Import, Log, Options, Project, Restore, Staged, State};
+use cfg_engine::history::{Author, AuthorClass, CollectionName, EnvName, Reference, Seq};
+use cfg_engine::{Error, Value};
+
+fn json(text: &str) -> Value {
+    Value::from_json(text).unwrap()
+}
+
+async fn project() -> (Project, Arc<MemoryAdapter>) {
+    let adapter =
+        Arc::new(MemoryAdapter::new(vec![CollectionConfig::new(CollectionName::new("configs").unwrap(), "config_id")]));
+    let author = Author { id: "a@example.com".into(), class: AuthorClass::Pipeline };
+    let project = Project::new(adapter.clone(), Settings::new(EnvName::new("dev").unwrap(), author));
+    project.init(false).await.unwrap();
+    (project, adapter)
+}
+
+#[tokio::test]
+async fn the_main_job_from_import_to_restore() {
+    let (project, adapter) = project().await;
+    adapter.raw_insert("configs", json(r#"{"config_id": "planner", "model": "small", "n": 1}"#));
+    let report = project.import(&Import::default(), &Options::message("baseline"), None).await.unwrap();
+    assert_eq!(report.written().count(), 1);
+
+    let planner = project.record("planner").await.unwrap();
+    let document = project.get(&planner).await.unwrap();
+    let commit = Commit::new(planner.clone(), json(r#"{"model": "large", "n": 1}"#)).with_base(document.base.clone());
+    let report = project.commit(&commit, &Options::message("larger")).await.unwrap();
+    let written = report.written().next().unwrap();
+    assert_eq!(written.entry.header.seq, Seq(2));
+    assert_eq!(written.replaced.as_ref().unwrap().seq, Seq(1));
+
+    // The same base again is stale.
+    let stale = project.commit(&commit, &Options::message("again")).await.unwrap_err();
+    assert!(matches!(stale, Error::StaleBase { .. }), "{stale}");
+
+    // Somebody writes around the tool.
+    adapter.raw_put("configs", json(r#"{"config_id": "planner", "model": "huge", "n": 1}"#));
+    let status = project.status(None, false, &Staged::new(), None).await.unwrap();
+    assert_eq!(status.rows[0].state, State::Dirty);
+    assert_eq!(status.exit_code(), 2);
+    let diff = project.diff(&planner, &Reference::Head, &Reference::Live, None).await.unwrap();
+    assert_eq!(diff.changes.len(), 1);
+    let refused =
+        project.restore(&Restore::new(planner.clone(), Reference::Seq(Seq(1))), &Options::message("back")).await;
+    assert!(matches!(refused, Err(Error::Dirty { .. })));
+
+    project.adopt(&Adopt::All, &Options::message("folded in"), None).await.unwrap();
+    let report = project
+        .restore(&Restore::new(planner.clone(), Reference::Seq(Seq(1))), &Options::message("back"))
+        .await
+        .unwrap();
+    assert_eq!(report.written().next().unwrap().entry.header.seq, Seq(4));
+    assert_eq!(project.get(&planner).await.unwrap().doc, json(r#"{"config_id": "planner", "model": "small", "n": 1}"#));
+
+    let entries = project.log(&Log { record: Some(planner.clone()), ..Log::default() }).await.unwrap();
+    let ops: Vec<&str> = entries.iter().map(|e| e.header.op.as_str()).collect();
+    assert_eq!(ops, ["restore", "adopt", "commit", "import"]);
+    let fsck = project.fsck(None).await.unwrap();
+    assert_eq!(fsck.findings, []);
+    assert_eq!((fsck.records, fsck.entries), (1, 4));
+}
