@@ -233,7 +233,9 @@ async fn journal(space: &Space) -> (RecordKey, RecordKey) {
                 }
                 entry.git_shas = vec![format!("abc{n}00"), "fed".to_owned()];
             });
-            space.applied(vec![draft]).await;
+            let batch = space.applied(vec![draft]).await;
+            // A real clock may say the same millisecond to both; the next entry is to be a later one.
+            while space.now().await <= batch.recorded_at() {}
         }
     }
     (a, b)
