@@ -194,12 +194,7 @@ impl Store {
 }
 
 fn span_of_head(head: &cfg_engine::adapter::HeadState) -> Span {
-    Span {
-        seq: head.head.seq,
-        recorded_at: head.recorded_at,
-        valid_from: head.recorded_at,
-        in_valid_order: true,
-    }
+    Span { seq: head.head.seq, recorded_at: head.recorded_at, valid_from: head.recorded_at, in_valid_order: true }
 }
 
 fn header(

@@ -103,7 +103,12 @@ fn chunks_are_small() {
     while let Some(chunk) = wait(stream.next()) {
         assert!(chunk.unwrap().len() <= 500);
     }
-    store.db.execute("UPDATE agents SET doc = json_object('text', hex(zeroblob(200000)))", []).unwrap();
+    store
+        .db
+        .execute_batch(
+            "DELETE FROM agents WHERE rowid > 20; UPDATE agents SET doc = json_object('text', hex(zeroblob(200000)))",
+        )
+        .unwrap();
     let mut stream = store.adapter.records(&store.env, &scope);
     let chunk = wait(stream.next()).unwrap().unwrap();
     assert!(chunk.len() <= 3, "{} documents of 400 KB in one chunk", chunk.len());
