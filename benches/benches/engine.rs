@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cfg_engine::Value;
 use cfg_engine::adapter::{AsOf, StorageAdapter};
 use cfg_engine::config::{CollectionConfig, Settings, Shape};
 use cfg_engine::engine::{Commit, CommitItem, HistoryImport, Import, Options, Project, Staged};
 use cfg_engine::history::{Author, AuthorClass, CollectionName, EnvName, RecordKey, Timestamp};
 use cfg_engine::plan::Content;
-use cfg_engine::Value;
 use cfg_engine_connect::HistoryFile;
 use cfg_engine_sqlite::{SqliteAdapter, SqliteOptions};
 use criterion::{BatchSize, Criterion, Throughput};
@@ -144,7 +144,8 @@ fn status(criterion: &mut Criterion, runtime: &Runtime) {
 }
 
 fn corpus(criterion: &mut Criterion, runtime: &Runtime) {
-    let folder = std::env::var_os("CFG_TEST_CORPUS").map_or_else(|| PathBuf::from("../../shared/corpus"), PathBuf::from);
+    let folder =
+        std::env::var_os("CFG_TEST_CORPUS").map_or_else(|| PathBuf::from("../../shared/corpus"), PathBuf::from);
     let file = folder.join("scoop-2023.jsonl.gz");
     if !file.exists() {
         eprintln!("SKIPPED LOUDLY: no corpus; set CFG_TEST_CORPUS to the folder of scoop-2023.jsonl.gz");
@@ -167,7 +168,11 @@ fn corpus(criterion: &mut Criterion, runtime: &Runtime) {
     let mut group = criterion.benchmark_group("sqlite corpus");
     group.sample_size(10).measurement_time(Duration::from_secs(15));
     group.bench_function("load", |b| {
-        b.iter_batched(|| tempfile::tempdir().expect("a folder"), |folder| (load(folder.path()), folder), BatchSize::PerIteration);
+        b.iter_batched(
+            || tempfile::tempdir().expect("a folder"),
+            |folder| (load(folder.path()), folder),
+            BatchSize::PerIteration,
+        );
     });
     let loaded = tempfile::tempdir().expect("a folder");
     let project = load(loaded.path());
