@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod adapters;
+mod corpus;
+mod model;
 mod sqlite;
