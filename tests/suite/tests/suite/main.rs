@@ -1,3 +1,8 @@
-//! End-to-end tests.
+//! What only several crates together can show.
 
+#![allow(clippy::unwrap_used)]
+
+mod adapters;
 mod corpus;
+mod model;
+mod sqlite;
