@@ -1,0 +1,5 @@
+//! What only several crates together can show.
+
+#![allow(clippy::unwrap_used)]
+
+mod adapters;
