@@ -1,7 +1,7 @@
 //! The gates: what a plan must pass before it can become a batch.
 //!
-//! [`judge`] is the one place. It refuses what looks like a secret and, on a gated env, everything
-//! that has no approval. [`Cleared`] has no other constructor, and only `Cleared` makes batches.
+//! `judge` is the one place. It refuses what looks like a secret and, on a gated env, everything
+//! that has no approval. `Cleared` has no other constructor, and only `Cleared` makes batches.
 
 use super::{Plan, PlannedChange};
 use crate::config::{CollectionConfig, OnSecret, Settings};

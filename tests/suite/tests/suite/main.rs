@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod adapters;
+mod corpus;
 mod sqlite;
