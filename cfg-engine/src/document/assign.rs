@@ -1,19 +1,4 @@
 //! The assignments of `cfg set`: `retries=3`, `tools+=search`, `tools-=@2`, `note:=null`.
-//!
-//! | written | means |
-//! |---|---|
-//! | `path value` (two words), `path=value` | set to a bare value |
-//! | `path:=json` | set to JSON; anything else is refused |
-//! | `path:=null`, `path=null` | set to null, which is as good as absent |
-//! | `path+=value` | append to an array; where there is none, begin one |
-//! | `path-=value` | remove the first element that equals the value |
-//! | `path-=@2` | remove the element at index 2 |
-//! | `path` with `--delete` | remove |
-//!
-//! A bare value that is JSON (or interchange, such as `{"$date": …}`) is that value: `3`, `true`,
-//! `["a"]`. Any other is a string as it stands: `large`, `001`, `1.2.3`. To force a string, write
-//! it as JSON: `'"5"'`. A path is written as [`FieldPath`] has it; a name that holds one of the
-//! signs above, or ends in `+` or `-`, is quoted: `"a=b"=1`.
 
 use super::align::equal;
 use super::edit::place;
@@ -92,12 +77,12 @@ pub enum AssignError {
     #[error(transparent)]
     Path(#[from] PathError),
     /// What follows `:=` is not JSON, or a wrapper such as `{"$date": …}` does not fit.
-    #[error("the value for {path} is {source}")]
+    #[error("the value for {path} is {problem}")]
     NotJson {
         /// The path assigned to.
         path: FieldPath,
         /// What is wrong with it.
-        source: ParseError,
+        problem: ParseError,
     },
     /// Something of another type is in the way.
     #[error("expected an {expected} at {}, found {found}", place(path))]
@@ -133,8 +118,23 @@ enum Sign {
 
 /// Reads the words of one call; with `delete`, each word is a path to delete.
 ///
+/// | written | means |
+/// |---|---|
+/// | `path value` (two words), `path=value` | set to a bare value |
+/// | `path:=json` | set to JSON; anything else is refused |
+/// | `path:=null`, `path=null` | set to null, which is as good as absent |
+/// | `path+=value` | append to an array; where there is none, begin one |
+/// | `path-=value` | remove the first element that equals the value |
+/// | `path-=@2` | remove the element at index 2 |
+/// | `path`, with `delete` | remove |
+///
 /// Two words of which the first holds no sign are a path and its value; else each word is an
 /// assignment of its own.
+///
+/// A bare value that is JSON (or interchange, such as `{"$date": …}`) is that value: `3`, `true`,
+/// `["a"]`. Any other is a string as it stands: `large`, `001`, `1.2.3`. To force a string, write
+/// it as JSON: `'"5"'`. A path is written as [`FieldPath`] has it; a name that holds one of the
+/// signs above, or ends in `+` or `-`, is quoted: `"a=b"=1`.
 ///
 /// # Errors
 ///
@@ -166,12 +166,11 @@ pub fn parse(words: &[&str], delete: bool) -> Result<Vec<Assignment>, AssignErro
     {
         return Ok(vec![parse_one(path, Sign::Bare, text)?]);
     }
-    let assignments = numbered.try_fold(Vec::new(), |mut parsed, (word, number)| {
+    numbered.try_fold(Vec::new(), |mut parsed, (word, number)| {
         let (path, sign, text) = split(word).ok_or(AssignError::NoAssignment { word: number })?;
         parsed.push(parse_one(path, sign, text)?);
-        Ok::<_, AssignError>(parsed)
-    });
-    assignments
+        Ok(parsed)
+    })
 }
 
 /// Splits a word at its sign: the first `=` outside of quotes, with the `:`, `+` or `-` before it.
@@ -207,8 +206,8 @@ fn parse_one(path: &str, sign: Sign, text: &str) -> Result<Assignment, AssignErr
     }
     let value = match Value::from_interchange(text) {
         Ok(value) => value,
-        Err(source) if sign == Sign::Json || matches!(source.problem, ParseProblem::Wrapper(_)) => {
-            return Err(AssignError::NotJson { path, source });
+        Err(error) if sign == Sign::Json || matches!(error.problem, ParseProblem::Wrapper(_)) => {
+            return Err(AssignError::NotJson { path, problem: error });
         }
         Err(_) => Value::from(text),
     };

@@ -118,8 +118,8 @@ fn under(mut steps: LostSecret, step: Step) -> LostSecret {
     steps
 }
 
-/// Returns whether a secret that was given differs from the live one; unlike content, a secret is
-/// compared by its exact characters.
+/// Returns whether a secret that was given is the live one; unlike content, a secret is compared
+/// by its exact characters.
 pub(crate) fn same_secret(live: &Value, given: &Value) -> bool {
     match (live, given) {
         (Value::String(live), Value::String(given)) => live == given,
@@ -278,6 +278,12 @@ pub(crate) fn carry_array(live: &RuledArray<'_>, target: &RuledArray<'_>, pairs:
             return Err(under(lost, Step::Index(*n)));
         }
     }
+    // Rules for single indexes can put a moved array's secret where it would be versioned.
+    let is_secret = |array: &RuledArray<'_>, n: usize| array.cursor.element(n).0 == Treatment::Secret;
+    let mut secrets = (0..live.items.len()).filter(|n| is_secret(live, *n) && !live.items[*n].is_null());
+    if let Some(n) = secrets.find(|n| !is_secret(target, *n)) {
+        return Err(vec![Step::Index(n)]);
+    }
     let mut waiting = target.versioned.iter().zip(mates).peekable();
     let mut made = Vec::with_capacity(target.items.len());
     for index in 0.. {
@@ -299,8 +305,7 @@ pub(crate) fn carry_array(live: &RuledArray<'_>, target: &RuledArray<'_>, pairs:
             }
             (Treatment::Versioned, false) => {
                 // Nothing may stand here, so nothing behind it can stay.
-                let lost = (index..live.items.len())
-                    .find(|n| live.cursor.element(*n).0 == Treatment::Secret && !live.items[*n].is_null());
+                let lost = (index..live.items.len()).find(|n| is_secret(live, *n) && !live.items[*n].is_null());
                 match lost {
                     Some(n) => return Err(vec![Step::Index(n)]),
                     None => break,

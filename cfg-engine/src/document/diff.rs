@@ -234,8 +234,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::arbitrary;
-    use super::super::canonical::{canonical_bytes, nfc, same};
+    use super::super::canonical::{canonical_bytes, same};
     use super::super::field_policy::FieldPolicy;
+    use super::super::text::nfc;
     use super::*;
 
     fn value(text: &str) -> Value {

@@ -131,7 +131,7 @@ impl Step {
                 if is_bare(key) {
                     out.push_str(key);
                 } else {
-                    super::write::write_string(key, out);
+                    super::text::push_escaped(key, out);
                 }
             }
         }

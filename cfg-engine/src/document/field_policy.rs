@@ -242,6 +242,13 @@ impl FieldPolicy {
         FieldPolicyBuilder::default()
     }
 
+    /// Returns the policy that also ignores a top-level field: an adapter adds the columns that it
+    /// reads and never writes.
+    #[must_use]
+    pub fn with_ignored_field(&self, name: &str) -> FieldPolicy {
+        FieldPolicyBuilder { policy: self.clone() }.ignore_field(name).build()
+    }
+
     /// Returns whether there is no rule.
     pub fn is_empty(&self) -> bool {
         self.root.is_empty() && self.patterns.is_empty()

@@ -37,8 +37,10 @@ pub use live_changes::{SecretMoved, dropped_fields, live_changes};
 pub use number::{NotFinite, Number};
 pub use oid::{EntryId, InvalidHex, MIN_PREFIX, Oid, SHORT_DIGITS};
 pub use parse::{MAX_DEPTH, ParseError, ParseProblem};
-pub use patch::{PatchError, json_patch, merge_patch};
-pub use secrets::{SecretHit, SecretRules};
+pub use patch::{PatchError, PatchProblem, json_patch, merge_patch};
+pub use secrets::{
+    DEFAULT_BLOCK_FIELDS, DEFAULT_BLOCK_VALUES, HIGH_ENTROPY, SecretHit, SecretKind, SecretRules, SecretRulesError,
+};
 pub use value::{Extended, Object, Value};
 pub use write::Dialect;
 

@@ -109,33 +109,41 @@ pub(crate) fn utf16_cmp(a: &str, b: &str) -> Ordering {
     x.cmp(&y)
 }
 
-/// Appends `text` as a JSON string with the escapes of RFC 8785 §3.2.2.2.
-pub(crate) fn write_escaped(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
-    out.reserve(rest.len() + 2);
-    out.push(b'"');
+/// The escapes of the control characters, as RFC 8785 §3.2.2.2 has them.
+const CONTROL: [&str; 0x20] = [
+    r"\u0000", r"\u0001", r"\u0002", r"\u0003", r"\u0004", r"\u0005", r"\u0006", r"\u0007", r"\b", r"\t", r"\n",
+    r"\u000b", r"\f", r"\r", r"\u000e", r"\u000f", r"\u0010", r"\u0011", r"\u0012", r"\u0013", r"\u0014", r"\u0015",
+    r"\u0016", r"\u0017", r"\u0018", r"\u0019", r"\u001a", r"\u001b", r"\u001c", r"\u001d", r"\u001e", r"\u001f",
+];
+
+/// Hands out the pieces of `text` as a JSON string with the escapes of RFC 8785.
+fn escaped(text: &str, mut put: impl FnMut(&str)) {
+    put("\"");
+    let mut rest = text;
     loop {
-        let run = plain_run(rest);
-        out.extend_from_slice(&rest[..run]);
-        let Some(special) = rest.get(run) else { break };
-        match special {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x09 => out.extend_from_slice(b"\\t"),
-            0x0a => out.extend_from_slice(b"\\n"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0x0d => out.extend_from_slice(b"\\r"),
-            control => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.push(DIGITS[usize::from(control >> 4)]);
-                out.push(DIGITS[usize::from(control & 15)]);
-            }
-        }
-        rest = &rest[run + 1..];
+        let (plain, special) = rest.split_at(plain_run(rest.as_bytes()));
+        put(plain);
+        let Some(byte) = special.bytes().next() else { break };
+        put(match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            control => CONTROL[usize::from(control)],
+        });
+        rest = &special[1..];
     }
-    out.push(b'"');
+    put("\"");
+}
+
+/// Appends `text` as a JSON string, to canonical bytes.
+pub(crate) fn write_escaped(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
+    escaped(text, |piece| out.extend_from_slice(piece.as_bytes()));
+}
+
+/// Appends `text` as a JSON string, to text.
+pub(crate) fn push_escaped(text: &str, out: &mut String) {
+    out.reserve(text.len() + 2);
+    escaped(text, |piece| out.push_str(piece));
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! (what people read), each compact or indented.
 
 use super::number::Number;
+use super::text::push_escaped;
 use super::value::{Extended, Object, Value};
 
 /// Which dialect a value is written in.
@@ -69,7 +70,7 @@ impl TextWriter<'_> {
             Value::Null => self.out.push_str("null"),
             Value::Bool(b) => self.out.push_str(if *b { "true" } else { "false" }),
             Value::Number(number) => self.number(number, level),
-            Value::String(text) => write_string(text, self.out),
+            Value::String(text) => push_escaped(text, self.out),
             Value::Array(items) => self.array(items, level),
             Value::Object(object) => {
                 if self.dialect != Dialect::Plain && super::extended::reads_as_wrapper(object) {
@@ -144,7 +145,7 @@ impl TextWriter<'_> {
                 self.out.push(',');
             }
             self.line(level + 1);
-            write_string(key, self.out);
+            push_escaped(key, self.out);
             self.out.push(':');
             if self.indent.is_some() {
                 self.out.push(' ');
@@ -169,12 +170,4 @@ impl TextWriter<'_> {
             self.out.extend(std::iter::repeat_n(' ', width * level));
         }
     }
-}
-
-/// Appends a JSON string.
-pub(crate) fn write_string(text: &str, out: &mut String) {
-    let mut bytes = Vec::with_capacity(text.len() + 2);
-    super::text::write_escaped(text, &mut bytes);
-    // Escaping keeps UTF-8 as it was and adds ASCII only.
-    out.push_str(&String::from_utf8(bytes).unwrap_or_default());
 }

@@ -61,9 +61,15 @@ impl Project {
         let op_id = key.cloned().unwrap_or_else(|| op_id(&*self.ids));
         let mut failed: BTreeMap<RecordKey, Error> = BTreeMap::new();
         let mut seen: Option<Seen> = None;
+        let mut uncertain = false;
         for _ in 0..ATTEMPTS {
             records.retain(|record| !failed.contains_key(record));
             let states = if records.is_empty() { Vec::new() } else { self.states(&records).await? };
+            // An attempt whose outcome is unknown may have landed since it was looked up. What the
+            // states just read hold is decided; what lands after them fails on the tips.
+            if uncertain && let Some(report) = self.replay(&records, &op_id).await? {
+                return Ok(finish(report.rows, failed, None));
+            }
             if request.on_moved == OnMoved::Conflict {
                 match &seen {
                     Some(seen) => unmoved(&states, seen)?,
@@ -107,6 +113,7 @@ impl Project {
                         report.rows.extend(rows);
                         return Ok(finish(report.rows, failed, None));
                     }
+                    uncertain |= matches!(error, AdapterError::UnknownOutcome);
                     match settle(error, request.on_refusal)? {
                         Settled::Again => {}
                         Settled::Without(record, error) => drop(failed.insert(record, error)),

@@ -107,7 +107,20 @@ impl Rules<'_> {
 pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitInput<'_>) -> Result<Planned, Error> {
     let standing = Standing::of(state)?;
     let record = &state.record;
-    let base = check_base(&standing, record, rules, &input)?;
+    // A patch is applied to what is there; a whole document was written for one version.
+    if input.base.is_none()
+        && rules.settings.require_base
+        && standing.head().is_some()
+        && matches!(input.content, Content::Document(_))
+    {
+        return Err(Error::refused_for(
+            record,
+            "base_required",
+            format!("{record} is committed without saying which version it was based on"),
+            format!("start from: cfg get {} --json   or say it with --base", record.id),
+        ));
+    }
+    let base = check_base(&standing, record, input.base, input.force)?;
     if let Some(drift) = standing.drift(record)
         && !input.force
     {
@@ -119,7 +132,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
     let mut entries = preimages(&standing, rules, input.meta);
     let policy = rules.policy();
     match standing.live() {
-        Some((live, live_oid)) => {
+        Some((live, _)) => {
             if input.base.is_none() && !input.allow_removal && matches!(input.content, Content::Document(_)) {
                 let fields = dropped_fields(&live.value, &target, policy);
                 if !fields.is_empty() {
@@ -136,6 +149,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
                     return Ok(Planned::Nothing);
                 }
                 change.entries = entries;
+                change.expected_live = ExpectedLive::At(live.image.clone());
                 change.after = Some(Arc::new(live.value.clone()));
                 return Ok(Planned::Change(Box::new(change)));
             }
@@ -145,7 +159,6 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
             change.live = LiveWrite::Update(edited.changes);
             change.expected_live = ExpectedLive::At(live.image.clone());
             change.after = Some(edited.after);
-            let _ = live_oid;
         }
         None => {
             let seed = seed_document(target, record, rules)?;
@@ -297,7 +310,7 @@ pub(crate) fn plan_remove(
 ) -> Result<Planned, Error> {
     let standing = Standing::of(state)?;
     let record = &state.record;
-    let seen = check_base_of(&standing, record, rules, base, force)?;
+    let seen = check_base(&standing, record, base, force)?;
     if let Some(drift) = standing.drift(record)
         && !force
     {
@@ -587,34 +600,15 @@ fn list_secrets(meta: &mut Object, name: &str, paths: &[FieldPath]) {
     }
 }
 
+/// Checks that the version an author had seen is still HEAD; returns it for the entry.
 fn check_base(
     standing: &Standing<'_>,
     record: &RecordKey,
-    rules: Rules<'_>,
-    input: &CommitInput<'_>,
-) -> Result<Option<Vec<EntryId>>, Error> {
-    check_base_of(standing, record, rules, input.base, input.force)
-}
-
-fn check_base_of(
-    standing: &Standing<'_>,
-    record: &RecordKey,
-    rules: Rules<'_>,
     base: Option<&Base>,
     force: bool,
 ) -> Result<Option<Vec<EntryId>>, Error> {
+    let Some(base) = base else { return Ok(None) };
     let head = standing.head().map(|h| h.head);
-    let Some(base) = base else {
-        if rules.settings.require_base && head.is_some() {
-            return Err(Error::refused_for(
-                record,
-                "base_required",
-                format!("{record} is committed without saying which version it was based on"),
-                format!("start from: cfg get {} --json   or say it with --base", record.id),
-            ));
-        }
-        return Ok(None);
-    };
     if base.record != *record {
         return Err(Error::refused_for(
             record,
@@ -624,10 +618,8 @@ fn check_base_of(
         ));
     }
     let fits = match (base.seq, head) {
-        (None, None) => match (base.oid, standing.live()) {
-            (Some(seen), Some((_, live))) => seen == live,
-            (seen, live) => seen.is_none() && live.is_none() || seen.is_none(),
-        },
+        // Read while untracked: nothing but its content can be compared.
+        (None, None) => base.oid.is_none() || base.oid == standing.live().map(|(_, oid)| oid),
         (Some(seq), Some(head)) => seq == head.seq && (base.oid.is_none() || base.oid == head.oid),
         _ => false,
     };

@@ -127,7 +127,7 @@ proptest! {
         let (negative, digits, point) = parts(&a);
         prop_assert_eq!(bytes(&a), ecmascript(negative, &digits, point), "{}", a);
         // The same digits in another layout.
-        let other = format!("{}{}e{}", if negative { "-0." } else { "0." }, format!("{digits}0"), point);
+        let other = format!("{}0.{digits}0e{point}", if negative { "-" } else { "" });
         prop_assert_eq!(bytes(&other), bytes(&a), "{} {}", a, other);
     }
 

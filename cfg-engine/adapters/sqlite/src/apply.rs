@@ -1,0 +1,277 @@
+//! One batch inside a transaction: every expectation first, in the contract's order, then the rows.
+
+use std::sync::Arc;
+
+use cfg_engine::adapter::{AdapterError, ExpectedHead, ExpectedVersion, HeadState, TipRef};
+use cfg_engine::history::Timestamp;
+use rusqlite::{OptionalExtension, params};
+
+use crate::connection::{Catalog, Conn};
+use crate::errors::{OrAdapterError, damaged, from_sqlite};
+use crate::heads::{self, seq_column};
+use crate::live_write;
+use crate::options::Names;
+use crate::prepare::{EntryRow, Prepared, PreparedChange};
+
+/// How far a batch's time may lie behind or ahead of the store's clock.
+const CLOCK_TOLERANCE_MS: i64 = 2000;
+
+/// Checks and writes a batch; the caller holds the write lock and rolls back on an error.
+pub(crate) fn apply(conn: &Conn, batch: &Prepared) -> Result<(), AdapterError> {
+    let catalog = conn.catalog()?;
+    catalog.require_history()?;
+    let sql = Statements::new(&conn.shared.names);
+    let standing =
+        batch.changes.iter().map(|change| check_head(conn, &sql, change)).collect::<Result<Vec<Standing>, _>>()?;
+    check_objects(conn, &sql, batch)?;
+    check_clock(conn, batch, &standing)?;
+    for (change, standing) in batch.changes.iter().zip(standing) {
+        write_change(conn, &catalog, &sql, change, standing)?;
+    }
+    write_objects(conn, &sql, batch)
+}
+
+/// Where a record stands.
+struct Standing {
+    record_no: Option<i64>,
+    head: Option<HeadState>,
+}
+
+struct Statements {
+    head: String,
+    insert_record: String,
+    insert_entry: String,
+    close: String,
+    head_of_entry: String,
+    put_head: String,
+    object: String,
+    insert_object: String,
+    update_object: String,
+    delete_object: String,
+}
+
+impl Statements {
+    fn new(names: &Names) -> Self {
+        let Names { records, heads, history, objects, .. } = names;
+        Statements {
+            head: format!(
+                "SELECT r.record_no, h.record_no, {} FROM {records} r LEFT JOIN {heads} h ON h.record_no = r.record_no \
+                 WHERE r.env = ?1 AND r.collection = ?2 AND r.id_key = ?3",
+                heads::COLUMNS
+            ),
+            insert_record: format!("INSERT INTO {records} (env, collection, id_key) VALUES (?1, ?2, ?3)"),
+            insert_entry: format!(
+                "INSERT INTO {history} (record_no, seq, valid_from, valid_to, recorded_at, superseded_at, \
+                 valid_from_estimated, op, oid, entry_id, prev_entry_id, op_id, author_id, author_class, message_hash, \
+                 base, meta, git_shas, message, doc_state, doc_native, doc) VALUES ({})",
+                crate::sql::placeholders(1, 22)
+            ),
+            close: format!("UPDATE {history} SET valid_to = ?1, superseded_at = ?2 WHERE record_no = ?3 AND seq = ?4"),
+            head_of_entry: format!(
+                "SELECT author_id, author_class, recorded_at FROM {history} WHERE record_no = ?1 AND seq = ?2"
+            ),
+            put_head: format!(
+                "INSERT INTO {heads} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (record_no) DO \
+                 UPDATE SET head_seq = ?2, head_oid = ?3, head_entry_id = ?4, head_author_id = ?5, \
+                 head_author_class = ?6, head_recorded_at = ?7, tip_seq = ?8, tip_entry_id = ?9, tip_recorded_at = ?10"
+            ),
+            object: format!("SELECT version FROM {objects} WHERE kind = ?1 AND name = ?2"),
+            insert_object: format!(
+                "INSERT INTO {objects} (kind, name, version, op_id, recorded_at, body) VALUES (?1, ?2, 1, ?3, ?4, ?5)"
+            ),
+            update_object: format!(
+                "UPDATE {objects} SET version = version + 1, op_id = ?3, recorded_at = ?4, body = ?5 \
+                 WHERE kind = ?1 AND name = ?2"
+            ),
+            delete_object: format!("DELETE FROM {objects} WHERE kind = ?1 AND name = ?2"),
+        }
+    }
+}
+
+fn check_head(conn: &Conn, sql: &Statements, change: &PreparedChange) -> Result<Standing, AdapterError> {
+    let record = &change.record;
+    let mut statement = conn.statement(&sql.head)?;
+    let key = [record.env.as_str(), record.collection.as_str(), record.id.as_str()];
+    let mut rows = statement.query(key).sql()?;
+    let mut standing = Standing { record_no: None, head: None };
+    if let Some(row) = rows.next().sql()? {
+        standing.record_no = Some(row.get(0).sql()?);
+        if row.get::<_, Option<i64>>(1).sql()?.is_some() {
+            standing.head = Some(heads::read(row, 2)?);
+        }
+    }
+    let as_expected = match (&change.expected_head, &standing.head) {
+        (ExpectedHead::Absent, None) => true,
+        (ExpectedHead::At { head, tip }, Some(current)) => current.head == *head && current.tip == *tip,
+        _ => false,
+    };
+    if as_expected {
+        return Ok(standing);
+    }
+    Err(AdapterError::StaleHead { record: record.clone(), current: standing.head.map(Box::new) })
+}
+
+fn check_objects(conn: &Conn, sql: &Statements, batch: &Prepared) -> Result<(), AdapterError> {
+    for object in &batch.objects {
+        let (kind, name) = (&object.write.key.kind, &object.write.key.name);
+        let version: Option<i64> =
+            conn.statement(&sql.object)?.query_row([kind, name], |row| row.get(0)).optional().sql()?;
+        let as_expected = match (object.write.expected, version) {
+            (ExpectedVersion::Absent, None) => true,
+            (ExpectedVersion::At(wanted), Some(version)) => u64::try_from(version) == Ok(wanted),
+            _ => false,
+        };
+        if !as_expected {
+            return Err(AdapterError::StaleObject { kind: kind.clone(), name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Checks the batch's time: later than each tip, at most 2 s behind the store's clock, and at most 2 s
+/// ahead of it unless it is exactly a tip plus 1 ms (the store's clock stepped back).
+fn check_clock(conn: &Conn, batch: &Prepared, standing: &[Standing]) -> Result<(), AdapterError> {
+    let now = conn.clock()?.store;
+    let at = Timestamp::from_millis(batch.recorded_at);
+    let newest = standing.iter().filter_map(|s| s.head.as_ref()).map(|head| head.tip.recorded_at).max();
+    let after_tips = newest.is_none_or(|tip| at > tip);
+    let behind = at < now.plus_millis(-CLOCK_TOLERANCE_MS);
+    let ahead = at > now.plus_millis(CLOCK_TOLERANCE_MS) && newest.map(|tip| tip.plus_millis(1)) != Some(at);
+    if !after_tips || behind || ahead {
+        return Err(AdapterError::Clock { now });
+    }
+    Ok(())
+}
+
+fn write_change(
+    conn: &Conn,
+    catalog: &Arc<Catalog>,
+    sql: &Statements,
+    change: &PreparedChange,
+    standing: Standing,
+) -> Result<(), AdapterError> {
+    let record = &change.record;
+    live_write::write(conn, catalog, &sql_history(conn), change, standing.record_no)?;
+    if change.entries.is_empty() && standing.head.is_none() {
+        return Ok(());
+    }
+    let record_no = match standing.record_no {
+        Some(record_no) => record_no,
+        None => {
+            let key = [record.env.as_str(), record.collection.as_str(), record.id.as_str()];
+            conn.statement(&sql.insert_record)?.insert(key).sql()?
+        }
+    };
+    for entry in &change.entries {
+        insert_entry(conn, sql, record_no, change, entry)?;
+    }
+    for (seq, valid_to, superseded_at) in &change.closed {
+        let closed = conn.statement(&sql.close)?.execute([*valid_to, *superseded_at, record_no, *seq]).sql()?;
+        if closed != 1 {
+            return Err(damaged(format!("entry {seq} of {record} is missing")));
+        }
+    }
+    put_head(conn, sql, record_no, change, standing.head)
+}
+
+fn sql_history(conn: &Conn) -> String {
+    conn.shared.names.history.clone()
+}
+
+fn insert_entry(
+    conn: &Conn,
+    sql: &Statements,
+    record_no: i64,
+    change: &PreparedChange,
+    entry: &EntryRow,
+) -> Result<(), AdapterError> {
+    let written = conn.statement(&sql.insert_entry)?.execute(params![
+        record_no,
+        entry.seq,
+        entry.valid_from,
+        entry.valid_to,
+        entry.recorded_at,
+        entry.superseded_at,
+        entry.estimated,
+        entry.op,
+        entry.oid,
+        entry.entry_id,
+        entry.prev_entry_id,
+        entry.op_id,
+        entry.author_id,
+        entry.author_class,
+        entry.message_hash,
+        entry.base,
+        entry.meta,
+        entry.git_shas,
+        entry.message,
+        entry.doc_state,
+        entry.doc_native,
+        entry.doc,
+    ]);
+    match written {
+        Ok(_) => Ok(()),
+        // Only a damaged store has entries beyond the tip, or entries and no head.
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+            Err(damaged(format!("{} has an entry {} beyond its head", change.record, entry.seq)))
+        }
+        Err(error) => Err(from_sqlite(&error)),
+    }
+}
+
+fn put_head(
+    conn: &Conn,
+    sql: &Statements,
+    record_no: i64,
+    change: &PreparedChange,
+    before: Option<HeadState>,
+) -> Result<(), AdapterError> {
+    let Some(head) = change.new_head else { return Ok(()) };
+    let tip: Option<TipRef> = change.new_tip.or(before.as_ref().map(|before| before.tip));
+    let Some(tip) = tip else { return Err(damaged(format!("a head of {} and no tip", change.record))) };
+    let seq = seq_column(head.seq);
+    let (author_id, author_class, recorded_at) = match change.entries.iter().find(|entry| entry.seq == seq) {
+        Some(entry) => (entry.author_id.clone(), entry.author_class.to_owned(), entry.recorded_at),
+        None => match before.filter(|before| before.head.entry_id == head.entry_id) {
+            Some(before) => (before.author.id, before.author.class.as_str().to_owned(), before.recorded_at.as_millis()),
+            None => conn
+                .statement(&sql.head_of_entry)?
+                .query_row([record_no, seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()
+                .sql()?
+                .ok_or_else(|| damaged(format!("entry {seq} of {} is missing", change.record)))?,
+        },
+    };
+    conn.statement(&sql.put_head)?
+        .execute(params![
+            record_no,
+            seq,
+            head.oid.map(|oid| *oid.as_bytes()),
+            head.entry_id.as_bytes(),
+            author_id,
+            author_class,
+            recorded_at,
+            seq_column(tip.seq),
+            tip.entry_id.as_bytes(),
+            tip.recorded_at.as_millis(),
+        ])
+        .sql()?;
+    Ok(())
+}
+
+fn write_objects(conn: &Conn, sql: &Statements, batch: &Prepared) -> Result<(), AdapterError> {
+    for object in &batch.objects {
+        let (kind, name) = (&object.write.key.kind, &object.write.key.name);
+        match (&object.body, object.write.expected) {
+            (None, _) => conn.statement(&sql.delete_object)?.execute([kind, name]).sql()?,
+            (Some(body), expected) => {
+                let sql = match expected {
+                    ExpectedVersion::Absent => &sql.insert_object,
+                    ExpectedVersion::At(_) => &sql.update_object,
+                };
+                conn.statement(sql)?.execute(params![kind, name, batch.op_id, batch.recorded_at, body]).sql()?
+            }
+        };
+    }
+    Ok(())
+}

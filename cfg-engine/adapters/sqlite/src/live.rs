@@ -1,0 +1,87 @@
+//! What a live row holds: the document, the oid, and the row as it was read.
+
+use std::sync::Arc;
+
+use cfg_engine::Value;
+use cfg_engine::adapter::{Live, LiveDoc, NativeImage};
+use rusqlite::Row;
+use rusqlite::types::{Value as Cell, ValueRef};
+
+use crate::doc_shape;
+use crate::row_shape;
+use crate::table::LiveTable;
+
+/// A live document in the store's own form.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Native {
+    /// The text of the document's column.
+    Doc(Arc<str>),
+    /// The cells of the row, column by column.
+    Row(Vec<Cell>),
+}
+
+/// An image together with the table it was read from, which says what its cells are.
+#[derive(Debug, Clone)]
+pub(crate) struct Image {
+    pub(crate) table: Arc<LiveTable>,
+    pub(crate) native: Native,
+}
+
+impl Image {
+    /// Returns the document.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, without values.
+    pub(crate) fn value(&self) -> Result<Value, String> {
+        match &self.native {
+            Native::Doc(text) => doc_shape::parse(&self.table, text),
+            Native::Row(cells) => row_shape::read(&self.table, cells),
+        }
+    }
+}
+
+/// Takes a row's document as the store holds it; `first` is the place of its first column. Also says
+/// about how many bytes it has.
+pub(crate) fn native(table: &LiveTable, row: &Row<'_>, first: usize) -> (Result<Native, String>, usize) {
+    match table.doc {
+        Some(at) => doc_shape::native(&table.columns[at], row.get_ref(first)),
+        None => {
+            let mut bytes = 0;
+            let mut cells = Vec::with_capacity(table.columns.len());
+            for (n, column) in table.columns.iter().enumerate() {
+                let cell = match row.get_ref(first + n) {
+                    Ok(ValueRef::Text(text)) => match std::str::from_utf8(text) {
+                        Ok(text) => Cell::Text(text.to_owned()),
+                        Err(_) => return (Err(format!("column {} is not UTF-8 text", column.name)), bytes),
+                    },
+                    Ok(ValueRef::Blob(blob)) => Cell::Blob(blob.to_vec()),
+                    Ok(ValueRef::Integer(n)) => Cell::Integer(n),
+                    Ok(ValueRef::Real(n)) => Cell::Real(n),
+                    Ok(ValueRef::Null) | Err(_) => Cell::Null,
+                };
+                bytes += match &cell {
+                    Cell::Text(text) => text.len(),
+                    Cell::Blob(blob) => blob.len(),
+                    _ => 8,
+                };
+                cells.push(cell);
+            }
+            (Ok(Native::Row(cells)), bytes)
+        }
+    }
+}
+
+/// Reads the one live row of a record.
+pub(crate) fn read(table: &Arc<LiveTable>, row: &Row<'_>, first: usize) -> (Live, usize) {
+    let (native, bytes) = native(table, row, first);
+    let document = native.and_then(|native| {
+        let image = Image { table: Arc::clone(table), native };
+        image.value().map(|value| (value, image))
+    });
+    let live = match document {
+        Ok((value, image)) => Live::One(LiveDoc::new(value, NativeImage::new(image), &table.config.policy)),
+        Err(reason) => Live::Unreadable { reason },
+    };
+    (live, bytes)
+}

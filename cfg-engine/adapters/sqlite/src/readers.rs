@@ -1,0 +1,233 @@
+//! Reads: each on a thread of its own with a connection of its own, so that a slow consumer never
+//! holds up another read, and an executor is never blocked.
+//!
+//! Threads and connections are kept for the next read, up to a few; a burst of streams that are open
+//! at once gets a thread each, since one stream may be read inside the loop over another.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use cfg_engine::adapter::{AdapterError, Chunks};
+use futures_core::Stream;
+use futures_util::StreamExt;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::connection::{Conn, Purpose, Shared};
+use crate::errors::{storage, worker_stopped};
+
+/// How many idle threads are kept.
+const IDLE: usize = 4;
+/// How many rows a chunk has at most.
+pub(crate) const CHUNK_ROWS: usize = 500;
+/// After how many bytes of documents a chunk is sent.
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// How many chunks may wait for their reader.
+const CHUNKS_AHEAD: usize = 2;
+
+type Job = Box<dyn FnOnce(Result<&Conn, AdapterError>) + Send>;
+
+/// The threads that read.
+pub(crate) struct Readers {
+    shared: Arc<Shared>,
+    idle: Arc<Mutex<Vec<Sender<Job>>>>,
+    /// The connection that was open before the first thread.
+    first: Mutex<Option<Conn>>,
+}
+
+impl Readers {
+    /// Starts with one connection that is open already; its thread starts with the first read.
+    pub(crate) fn new(shared: Arc<Shared>, first: Conn) -> Self {
+        Readers { shared, idle: Arc::default(), first: Mutex::new(Some(first)) }
+    }
+
+    fn run(&self, job: Job) -> Result<(), AdapterError> {
+        let mut job = job;
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(worker) = idle else { break };
+            match worker.send(job) {
+                Ok(()) => return Ok(()),
+                // That thread is gone: the next one.
+                Err(returned) => job = returned.0,
+            }
+        }
+        let (sender, jobs) = channel::<Job>();
+        let (shared, idle) = (Arc::clone(&self.shared), Arc::downgrade(&self.idle));
+        let own = sender.clone();
+        let mut conn = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let work = move || {
+            while let Ok(job) = jobs.recv() {
+                if !run_one(&shared, &mut conn, job) || !wait_for_more(&idle, own.clone()) {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("cfg-sqlite-read".to_owned())
+            .spawn(work)
+            .map_err(|_| storage("cannot start a thread"))?;
+        sender.send(job).map_err(|_| worker_stopped())
+    }
+
+    /// Runs a read that has one answer.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Conn) -> Result<T, AdapterError> + Send + 'static,
+    ) -> Result<T, AdapterError> {
+        let (sender, answer) = oneshot::channel();
+        self.run(Box::new(move |conn| {
+            // Nobody may be waiting any more.
+            let _ = sender.send(conn.and_then(read));
+        }))?;
+        answer.await.unwrap_or_else(|_| Err(worker_stopped()))
+    }
+
+    /// Streams what a read sends. It starts when the stream is first polled and stops when the
+    /// stream is dropped.
+    pub(crate) fn stream<'a, T: Send + 'static>(
+        &'a self,
+        read: impl FnOnce(&Conn, &mut Sink<T>) -> Result<(), Halt> + Send + 'static,
+    ) -> Chunks<'a, T> {
+        Reading::Ready { readers: self, read: Box::new(read) }.boxed()
+    }
+}
+
+/// Runs one job; returns whether the thread can go on.
+fn run_one(shared: &Arc<Shared>, conn: &mut Option<Conn>, job: Job) -> bool {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        if conn.is_none() {
+            match Conn::open(shared, Purpose::Read) {
+                Ok(opened) => *conn = Some(opened),
+                Err(error) => return job(Err(error)),
+            }
+        }
+        match conn {
+            Some(conn) => job(Ok(conn)),
+            None => job(Err(worker_stopped())),
+        }
+    }));
+    // After a panic the job's channel is closed, which its receiver reports as an error.
+    outcome.is_ok()
+}
+
+/// Puts a thread among the idle ones; returns false where there are enough, or no adapter any more.
+fn wait_for_more(idle: &Weak<Mutex<Vec<Sender<Job>>>>, own: Sender<Job>) -> bool {
+    let Some(idle) = idle.upgrade() else { return false };
+    let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+    if idle.len() >= IDLE {
+        return false;
+    }
+    idle.push(own);
+    true
+}
+
+/// Why a read stops before its end.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    Error(AdapterError),
+    /// Nobody reads the stream any more.
+    Unread,
+}
+
+impl From<AdapterError> for Halt {
+    fn from(error: AdapterError) -> Self {
+        Halt::Error(error)
+    }
+}
+
+/// Where a read puts its rows; they leave in chunks.
+pub(crate) struct Sink<T> {
+    chunk: Vec<T>,
+    bytes: usize,
+    sender: mpsc::Sender<Message<T>>,
+}
+
+enum Message<T> {
+    Chunk(Vec<T>),
+    Failed(AdapterError),
+    /// Without it, a closed channel is a thread that stopped.
+    End,
+}
+
+impl<T> Sink<T> {
+    /// Adds a row whose documents have about so many bytes.
+    pub(crate) fn push(&mut self, row: T, bytes: usize) -> Result<(), Halt> {
+        self.chunk.push(row);
+        self.bytes += bytes;
+        if self.chunk.len() >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Halt> {
+        self.bytes = 0;
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let chunk = std::mem::take(&mut self.chunk);
+        self.sender.blocking_send(Message::Chunk(chunk)).map_err(|_| Halt::Unread)
+    }
+}
+
+type Read<T> = Box<dyn FnOnce(&Conn, &mut Sink<T>) -> Result<(), Halt> + Send>;
+
+/// A stream of chunks, before, during and after its read.
+enum Reading<'a, T> {
+    Ready { readers: &'a Readers, read: Read<T> },
+    Running(mpsc::Receiver<Message<T>>),
+    Done,
+}
+
+impl<T> Unpin for Reading<'_, T> {}
+
+impl<T: Send + 'static> Reading<'_, T> {
+    fn start(readers: &Readers, read: Read<T>) -> Result<mpsc::Receiver<Message<T>>, AdapterError> {
+        let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        readers.run(Box::new(move |conn| {
+            let mut sink = Sink { chunk: Vec::new(), bytes: 0, sender };
+            let outcome = match conn {
+                Ok(conn) => read(conn, &mut sink).and_then(|()| sink.flush()),
+                Err(error) => Err(Halt::Error(error)),
+            };
+            let last = match outcome {
+                Ok(()) => Message::End,
+                Err(Halt::Error(error)) => Message::Failed(error),
+                Err(Halt::Unread) => return,
+            };
+            let _ = sink.sender.blocking_send(last);
+        }))?;
+        Ok(receiver)
+    }
+}
+
+impl<T: Send + 'static> Stream for Reading<'_, T> {
+    type Item = Result<Vec<T>, AdapterError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Reading::Ready { .. } = *self
+            && let Reading::Ready { readers, read } = std::mem::replace(&mut *self, Reading::Done)
+        {
+            match Self::start(readers, read) {
+                Ok(receiver) => *self = Reading::Running(receiver),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        let Reading::Running(receiver) = &mut *self else { return Poll::Ready(None) };
+        let message = match receiver.poll_recv(context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(message) => message,
+        };
+        let item = match message {
+            Some(Message::Chunk(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+            Some(Message::End) => None,
+            Some(Message::Failed(error)) => Some(Err(error)),
+            None => Some(Err(worker_stopped())),
+        };
+        *self = Reading::Done;
+        Poll::Ready(item)
+    }
+}
