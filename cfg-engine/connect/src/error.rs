@@ -146,3 +146,14 @@ impl ConnectError {
         }
     }
 }
+
+impl From<ConnectError> for cfg_engine::Error {
+    fn from(error: ConnectError) -> Self {
+        let (code, problem, hint) = (error.code(), error.to_string(), error.hint());
+        match error {
+            ConnectError::Adapter(error) => error.into(),
+            ConnectError::Config { .. } => cfg_engine::Error::Setup { problem, hint },
+            _ => cfg_engine::Error::refused(code, problem, hint),
+        }
+    }
+}

@@ -5,12 +5,13 @@ use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 use std::time::SystemTime;
 
+use cfg_engine::engine::HistorySource;
 use flate2::read::MultiGzDecoder;
 
 /// The longest line: more than any store takes as one document.
 const MAX_LINE: usize = 64 * 1024 * 1024;
 
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// A history file that is read line by line, from the start as often as needed, or at an offset.
 ///
@@ -27,8 +28,8 @@ pub struct HistoryFile {
     start: u64,
     /// Where the next line of the walk starts.
     next: u64,
-    /// Whether the reader stands there.
-    in_place: bool,
+    /// Where the reader stands, as long as that is known.
+    at: Option<u64>,
     /// How many lines of the walk were read.
     lines: u64,
 }
@@ -46,7 +47,7 @@ impl HistoryFile {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
-            return Err(invalid("it is a folder; name a file of JSON lines".to_owned()));
+            return Err(invalid("it is a folder; name a file of JSON lines"));
         }
         if !metadata.is_file() {
             return Self::spool(file);
@@ -82,11 +83,11 @@ impl HistoryFile {
         let start = match reader.fill_buf()? {
             [0xef, 0xbb, 0xbf, ..] => 3,
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-                return Err(invalid("it is UTF-16; write it as UTF-8".to_owned()));
+                return Err(invalid("it is UTF-16; write it as UTF-8"));
             }
             _ => 0,
         };
-        Ok(HistoryFile { reader, len, modified, start, next: start, in_place: false, lines: 0 })
+        Ok(HistoryFile { reader, len, modified, start, next: start, at: Some(0), lines: 0 })
     }
 
     /// Returns the number of bytes there are, for showing progress beside the offsets.
@@ -106,7 +107,7 @@ impl HistoryFile {
     /// [`io::ErrorKind::InvalidData`] if somebody changed the file meanwhile.
     pub fn rewind(&mut self) -> io::Result<()> {
         self.check_unchanged()?;
-        (self.next, self.lines, self.in_place) = (self.start, 0, false);
+        (self.next, self.lines) = (self.start, 0);
         Ok(())
     }
 
@@ -122,14 +123,9 @@ impl HistoryFile {
             line.clear();
             return Ok(None);
         }
-        if !self.in_place {
-            self.reader.seek(SeekFrom::Start(at))?;
-            self.in_place = true;
-        }
-        let number = self.lines + 1;
-        let bytes = self.read_line(at, line).map_err(|e| at_line(number, e))?;
-        self.next = at + bytes;
-        self.lines = number;
+        self.move_to(at)?;
+        self.next = at + self.read_line(line)?;
+        self.lines += 1;
         Ok(Some(at))
     }
 
@@ -141,30 +137,43 @@ impl HistoryFile {
     /// for an offset at which no line starts.
     pub fn line_at(&mut self, offset: u64, line: &mut String) -> io::Result<()> {
         self.check_unchanged()?;
-        self.in_place = false;
         let inside = (self.start..self.len).contains(&offset);
-        let starts = inside && (offset == self.start || self.byte_at(offset - 1)? == b'\n');
-        if !starts {
+        if !inside || (offset != self.start && self.byte_at(offset - 1)? != b'\n') {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no line starts there"));
         }
-        self.reader.seek(SeekFrom::Start(offset))?;
-        self.read_line(offset, line)?;
+        self.move_to(offset)?;
+        self.read_line(line)?;
+        Ok(())
+    }
+
+    /// Moves the reader, inside its buffer where that suffices.
+    fn move_to(&mut self, offset: u64) -> io::Result<()> {
+        match self.at.take() {
+            // Both lie within a file's length, which fits.
+            Some(at) => self.reader.seek_relative(offset.cast_signed() - at.cast_signed())?,
+            None => drop(self.reader.seek(SeekFrom::Start(offset))?),
+        }
+        self.at = Some(offset);
         Ok(())
     }
 
     fn byte_at(&mut self, offset: u64) -> io::Result<u8> {
         let mut byte = [0];
-        self.reader.seek(SeekFrom::Start(offset))?;
+        self.move_to(offset)?;
+        self.at = None;
         self.reader.read_exact(&mut byte)?;
+        self.at = Some(offset + 1);
         Ok(byte[0])
     }
 
     /// Reads a line where the reader stands; returns how many bytes it took with its end.
-    fn read_line(&mut self, at: u64, line: &mut String) -> io::Result<u64> {
+    fn read_line(&mut self, line: &mut String) -> io::Result<u64> {
+        let at = self.at.take().unwrap_or(self.len);
         let mut bytes = std::mem::take(line).into_bytes();
         bytes.clear();
         let limit = (self.len - at).min(MAX_LINE as u64 + 2);
         let taken = (&mut self.reader).take(limit).read_until(b'\n', &mut bytes)?;
+        self.at = Some(at + taken as u64);
         if taken == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
         }
@@ -175,9 +184,9 @@ impl HistoryFile {
             }
         }
         if bytes.len() > MAX_LINE {
-            return Err(invalid("longer than 64 MB".to_owned()));
+            return Err(invalid("longer than 64 MB"));
         }
-        *line = String::from_utf8(bytes).map_err(|_| invalid("not UTF-8".to_owned()))?;
+        *line = String::from_utf8(bytes).map_err(|_| invalid("not UTF-8"))?;
         Ok(taken as u64)
     }
 
@@ -187,28 +196,35 @@ impl HistoryFile {
         if now.len() == self.len && now.modified().ok() == Some(modified) {
             return Ok(());
         }
-        Err(invalid("somebody changed the file while it was read; start again".to_owned()))
+        Err(invalid("somebody changed the file while it was read; start again"))
+    }
+}
+
+impl HistorySource for HistoryFile {
+    fn rewind(&mut self) -> io::Result<()> {
+        HistoryFile::rewind(self)
+    }
+
+    fn next_line(&mut self, line: &mut String) -> io::Result<Option<u64>> {
+        HistoryFile::next_line(self, line)
+    }
+
+    fn line_at(&mut self, offset: u64, line: &mut String) -> io::Result<()> {
+        HistoryFile::line_at(self, offset, line)
     }
 }
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-fn invalid(problem: String) -> io::Error {
+fn invalid(problem: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
-}
-
-fn at_line(number: u64, error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::InvalidData => invalid(format!("line {number}: {error}")),
-        _ => error,
-    }
 }
 
 /// What flate2 says of an archive that ends early or is broken. Errors of the disk stay as they are.
 fn damaged(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-            invalid(format!("the compressed file is damaged or incomplete: {error}"))
+            invalid(&format!("the compressed file is damaged or incomplete: {error}"))
         }
         _ => error,
     }

@@ -5,14 +5,19 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use cfg_engine::Value;
-use cfg_engine::adapter::HeadRef;
-use cfg_engine::document::{Dialect, EntryId, Object, Oid};
-use cfg_engine::history::{CollectionName, EnvName, IdKey, RecordKey, Seq, Timestamp};
+use cfg_engine::document::Dialect;
+use cfg_engine::history::{EnvName, RecordKey, Timestamp};
+use cfg_engine::plan::Base;
 
 use crate::file_names::{encode, record_file_stem};
 
 /// The folder of everything the tool keeps beside the file.
 pub const STATE_FOLDER: &str = ".cfg";
+
+/// The member that says what a document in a file is.
+const ABOUT: &str = "$cfg";
+
+const STAGED_AT: &str = "staged_at";
 
 /// The largest staged file that is read: more than a store takes as one document.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -20,10 +25,8 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// A document that waits to be committed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Staged {
-    /// Which record, in which env it was staged.
-    pub record: RecordKey,
-    /// HEAD when the document was read; none where there was no history.
-    pub base: Option<HeadRef>,
+    /// Which record, in which env it was staged, and HEAD when it was read.
+    pub base: Base,
     /// When it was staged.
     pub staged_at: Timestamp,
     /// The document, secrets as markers unless they were given anew.
@@ -58,6 +61,14 @@ pub enum StagingError {
         /// What is wrong, without values.
         problem: &'static str,
     },
+    /// A document that cannot be staged.
+    #[error("{record} cannot be staged: {problem}")]
+    Unusable {
+        /// Which record.
+        record: RecordKey,
+        /// What is wrong, without values.
+        problem: &'static str,
+    },
     /// The document was staged in another env.
     #[error("{record} was staged in env {staged_in}, not in {wanted}")]
     OtherEnv {
@@ -81,6 +92,7 @@ impl StagingError {
             StagingError::File { .. } => "file",
             StagingError::Outside { .. } => "staging_outside",
             StagingError::Broken { .. } => "staging_broken",
+            StagingError::Unusable { .. } => "unstageable",
             StagingError::OtherEnv { .. } => "staged_in_other_env",
         }
     }
@@ -91,6 +103,7 @@ impl StagingError {
             StagingError::File { action, .. } => format!("check that this user may {action} it"),
             StagingError::Outside { .. } => format!("remove the link; {STATE_FOLDER} must be a folder of the project"),
             StagingError::Broken { path, .. } => format!("remove {} and stage the change again", path.display()),
+            StagingError::Unusable { .. } => "commit it with --from instead".to_owned(),
             StagingError::OtherEnv { record, staged_in, .. } => {
                 format!(
                     "commit it there: --env {staged_in}   or drop it: cfg edit --abort {} --env {staged_in}",
@@ -98,6 +111,12 @@ impl StagingError {
                 )
             }
         }
+    }
+}
+
+impl From<StagingError> for cfg_engine::Error {
+    fn from(error: StagingError) -> Self {
+        cfg_engine::Error::refused(error.code(), error.to_string(), error.hint())
     }
 }
 
@@ -128,18 +147,20 @@ impl Staging {
     ///
     /// [`StagingError::File`] or [`StagingError::Outside`].
     pub fn put(&self, staged: &Staged) -> Result<PathBuf, StagingError> {
-        let folder = self.folder(&staged.record.env);
+        let folder = self.folder(&staged.record().env);
+        let path = self.path(staged.record());
+        let text =
+            staged.to_text().map_err(|problem| StagingError::Unusable { record: staged.record().clone(), problem })?;
         let mut made = self.root.clone();
         for part in folder.strip_prefix(&self.root).unwrap_or(&folder) {
             made.push(part);
             private_folder(&made).map_err(|e| StagingError::file("make", &made, &e))?;
+            self.check_inside(&made)?;
         }
-        self.check_inside(&folder)?;
-        let path = self.path(&staged.record);
         let write = || -> std::io::Result<()> {
             // The temporary file is made with mode 0600.
             let mut file = tempfile::Builder::new().prefix(".staging-").tempfile_in(&folder)?;
-            file.write_all(staged.to_text().as_bytes())?;
+            file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
             file.persist(&path).map_err(|e| e.error)?;
             Ok(())
@@ -158,7 +179,7 @@ impl Staging {
         let path = self.path(record);
         let Some(staged) = self.read(&path)? else { return Ok(None) };
         check_env(&staged, &record.env)?;
-        if staged.record != *record {
+        if staged.record() != record {
             return Err(StagingError::Broken { path, problem: "it holds another record" });
         }
         Ok(Some(staged))
@@ -193,7 +214,7 @@ impl Staging {
     fn read_listed(&self, path: PathBuf, env: &EnvName) -> Result<Option<Staged>, StagingError> {
         let Some(staged) = self.read(&path)? else { return Ok(None) };
         check_env(&staged, env)?;
-        if self.path(&staged.record) != path {
+        if self.path(staged.record()) != path {
             return Err(StagingError::Broken { path, problem: "its name is that of another record" });
         }
         Ok(Some(staged))
@@ -243,12 +264,12 @@ impl Staging {
 }
 
 fn check_env(staged: &Staged, wanted: &EnvName) -> Result<(), StagingError> {
-    if staged.record.env == *wanted {
+    if staged.record().env == *wanted {
         return Ok(());
     }
     Err(StagingError::OtherEnv {
-        record: staged.record.clone(),
-        staged_in: staged.record.env.clone(),
+        record: staged.record().clone(),
+        staged_in: staged.record().env.clone(),
         wanted: wanted.clone(),
     })
 }
@@ -269,56 +290,32 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
 }
 
 impl Staged {
-    /// Writes the file: `$cfg` says what it is, `doc` is the document in interchange form.
-    fn to_text(&self) -> String {
-        let record = &self.record;
-        let base = self.base.map(|base| {
-            Object::new()
-                .with("seq", base.seq.0)
-                .with("oid", base.oid.map(|oid| oid.to_hex()))
-                .with("entry_id", base.entry_id.to_hex())
-        });
-        let about = Object::new()
-            .with("record", record.to_string())
-            .with("env", record.env.as_str())
-            .with("collection", record.collection.as_str())
-            .with("config_id", record.id.to_value())
-            .with("base", base)
-            .with("staged_at", self.staged_at.to_string());
-        let file = Object::new().with("$cfg", about).with("doc", self.doc.clone());
-        let mut text = Value::Object(file).to_text(Dialect::Interchange, Some(2));
+    /// Returns which record it is for.
+    pub fn record(&self) -> &RecordKey {
+        &self.base.record
+    }
+
+    /// Writes the file: the document with its base as first member, as every document in a file.
+    fn to_text(&self) -> Result<String, &'static str> {
+        let doc = self.doc.as_object().ok_or("the document is no object")?;
+        if doc.contains_key(ABOUT) {
+            return Err("the document has a member $cfg of its own");
+        }
+        let about = self.base.to_object().with(STAGED_AT, self.staged_at.to_string());
+        let members = std::iter::once((ABOUT.to_owned(), Value::Object(about))).chain(doc.clone());
+        let mut text = Value::Object(members.collect()).to_text(Dialect::Interchange, Some(2));
         text.push('\n');
-        text
+        Ok(text)
     }
 
     fn from_text(text: &str) -> Result<Self, &'static str> {
-        let file = Value::from_interchange(text).map_err(|_| "it is not JSON")?;
-        let about = file.get("$cfg").and_then(Value::as_object).ok_or("it has no $cfg")?;
-        let text = |key: &str| about.get(key).and_then(Value::as_str);
-        let record = RecordKey {
-            env: text("env").and_then(|env| EnvName::new(env).ok()).ok_or("it names no env")?,
-            collection: text("collection").and_then(|c| CollectionName::new(c).ok()).ok_or("it names no collection")?,
-            id: about.get("config_id").and_then(|id| IdKey::from_value(id).ok()).ok_or("it names no record")?,
-        };
-        let base = match about.get("base") {
-            None | Some(Value::Null) => None,
-            Some(base) => Some(head(base).ok_or("its base cannot be read")?),
-        };
-        let staged_at =
-            text("staged_at").and_then(|time| Timestamp::parse_instant(time).ok()).ok_or("it has no time")?;
-        let doc = file.get("doc").ok_or("it has no doc")?.clone();
-        Ok(Staged { record, base, staged_at, doc })
+        let mut doc = Value::from_interchange(text).map_err(|_| "it is not JSON")?;
+        let about = doc.as_object_mut().and_then(|members| members.remove(ABOUT)).ok_or("it has no member $cfg")?;
+        let about = about.as_object().ok_or("its member $cfg cannot be read")?;
+        let base = Base::from_object(about).map_err(|_| "its member $cfg cannot be read")?;
+        let staged_at = about.get(STAGED_AT).and_then(Value::as_str).and_then(|t| Timestamp::parse_instant(t).ok());
+        Ok(Staged { base, staged_at: staged_at.ok_or("it does not say when it was staged")?, doc })
     }
-}
-
-fn head(base: &Value) -> Option<HeadRef> {
-    let seq = u64::try_from(base.get("seq")?.as_i64()?).ok()?;
-    let oid = match base.get("oid") {
-        None | Some(Value::Null) => None,
-        Some(oid) => Some(oid.as_str()?.parse::<Oid>().ok()?),
-    };
-    let entry_id = base.get("entry_id")?.as_str()?.parse::<EntryId>().ok()?;
-    Some(HeadRef { seq: Seq(seq), oid, entry_id })
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! [`ConfigFile`]: what a `.cfg.toml` says. Text in, typed configuration out; no files, no variables.
 
-use regex::Regex;
-
 use super::collection::CollectionConfig;
 use super::connections::Connections;
 use super::env::EnvConfig;
@@ -14,6 +12,7 @@ use super::reader::{Log, Section};
 use super::setting::{Setting, SettingSource};
 use super::settings::OnSecret;
 use super::source::{Entry, Node, Table};
+use crate::document::{DEFAULT_BLOCK_FIELDS, DEFAULT_BLOCK_VALUES, SecretRules, SecretRulesError};
 use crate::history::CollectionName;
 
 /// The name of the file.
@@ -21,11 +20,8 @@ pub const FILE_NAME: &str = ".cfg.toml";
 
 const HISTORY: &str = "config_history";
 const HEADS: &str = "config_heads";
-const BLOCK_FIELDS: [&str; 5] = ["*_key", "*_secret", "*_token", "*api_key*", "*password*"];
-const BLOCK_VALUES: [&str; 2] = ["sk-[A-Za-z0-9]{20,}", "AKIA[0-9A-Z]{16}"];
-
 /// `[secrets]`: what must not be saved by accident.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SecretSettings {
     /// Globs of field names.
@@ -36,6 +32,8 @@ pub struct SecretSettings {
     pub on_match: OnSecret,
     /// Whether long random-looking values count too.
     pub high_entropy: bool,
+    /// All of that as what scans documents.
+    pub rules: SecretRules,
 }
 
 /// Where an author's name comes from when neither `--author` nor `CFG_AUTHOR` gives it.
@@ -301,23 +299,23 @@ fn require_base(versioning: &Section<'_>) -> Result<Option<bool>, ConfigError> {
 }
 
 fn secret_settings(section: &Section<'_>) -> Result<SecretSettings, ConfigError> {
-    let block_fields = section.texts_or("block_fields", &BLOCK_FIELDS)?;
-    for glob in &block_fields {
-        if globset::Glob::new(glob).is_err() {
-            return Err(section.bad("block_fields", format!("{glob:?} is no glob"), "write it like *_token"));
+    let block_fields = section.texts_or("block_fields", DEFAULT_BLOCK_FIELDS)?;
+    let block_values = section.texts_or("block_values", DEFAULT_BLOCK_VALUES)?;
+    let rules = SecretRules::new(&block_fields, &block_values).map_err(|e| match e {
+        SecretRulesError::Regex { rule } => section.bad(
+            "block_values",
+            format!("{rule:?} is no regular expression"),
+            "write it like 'AKIA[0-9A-Z]{16}', in single quotes so that backslashes stay",
+        ),
+        SecretRulesError::Glob { rule } => {
+            section.bad("block_fields", format!("{rule:?} is no glob"), "write it like *_token")
         }
-    }
-    let block_values = section.texts_or("block_values", &BLOCK_VALUES)?;
-    for regex in &block_values {
-        if Regex::new(regex).is_err() {
-            let hint = "write it like 'AKIA[0-9A-Z]{16}', in single quotes so that backslashes stay";
-            return Err(section.bad("block_values", format!("{regex:?} is no regular expression"), hint));
-        }
-    }
+    })?;
     let words = [("refuse", OnSecret::Refuse), ("warn", OnSecret::Warn)];
-    let on_match = section.word("on_match", &words, "refuse")?.unwrap_or(OnSecret::Refuse);
+    let on_match = section.word("on_match", &words, "refuse")?.unwrap_or_default();
     let high_entropy = section.bool_or("high_entropy", false)?;
-    Ok(SecretSettings { block_fields, block_values, on_match, high_entropy })
+    let rules = if high_entropy { rules.high_entropy() } else { rules };
+    Ok(SecretSettings { block_fields, block_values, on_match, high_entropy, rules })
 }
 
 fn envs(file: &Section<'_>, log: &Log) -> Result<Vec<EnvConfig>, ConfigError> {

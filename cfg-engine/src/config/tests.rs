@@ -40,7 +40,7 @@ fn the_friendly_and_the_technical_file_load_to_the_same_configuration() {
     };
     assert_eq!(shown(&friendly), shown(&technical));
     assert_eq!(friendly.project_name, technical.project_name);
-    assert_eq!(friendly.secrets, technical.secrets);
+    assert_eq!(format!("{:?}", friendly.secrets), format!("{:?}", technical.secrets));
     assert_eq!(friendly.author_from, technical.author_from);
     assert_eq!(friendly.connections, technical.connections);
     assert_eq!(friendly.envs, technical.envs);
@@ -147,6 +147,16 @@ fn without_storage_nothing_is_ignored_by_default() {
     let file = load(BASE);
     assert!(file.collections[0].policy.is_empty());
     assert_eq!(setting(&file, "versioning.ignore_fields").value.as_array().map(<[_]>::len), Some(0));
+}
+
+#[test]
+fn secrets_are_looked_for_unless_the_file_says_otherwise() {
+    let found =
+        |text: &str| load(&format!("{BASE}{text}")).secrets.rules.scan_text("id sk-abcdefghijklmnopqrstu").is_some();
+    assert!(found(""));
+    assert!(!found("[secrets]\nblock_values = []\n"));
+    let warn = load(&format!("{BASE}[secrets]\non_match = \"warn\"\nhigh_entropy = true\n"));
+    assert_eq!((warn.secrets.on_match, warn.secrets.high_entropy), (OnSecret::Warn, true));
 }
 
 #[test]
@@ -333,4 +343,23 @@ fn a_byte_order_mark_and_windows_line_ends_are_fine() {
     assert_eq!(load(&text).collections.len(), 1);
     let (_, line, _) = refused(&format!("{text}zzz = 1\r\n"));
     assert_eq!(line, Some(6));
+}
+
+#[test]
+fn the_examples_of_the_documentation_load() {
+    let text = include_str!("../../../docs/configuration.md");
+    let examples: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        load(example);
+    }
+}
+
+#[test]
+fn the_documentation_names_every_setting() {
+    let text = include_str!("../../../docs/configuration.md");
+    for setting in load(FRIENDLY).effective() {
+        let key = setting.key.rsplit('.').next().expect("a key");
+        assert!(text.contains(&format!("`{key}`")) || text.contains(&format!("`{}`", setting.key)), "{}", setting.key);
+    }
 }

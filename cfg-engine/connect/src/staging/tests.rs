@@ -1,3 +1,6 @@
+use cfg_engine::document::Oid;
+use cfg_engine::history::{CollectionName, IdKey, Seq};
+
 use super::*;
 
 fn record(env: &str, id: &str) -> RecordKey {
@@ -10,12 +13,7 @@ fn record(env: &str, id: &str) -> RecordKey {
 
 fn staged(env: &str, id: &str, doc: &str) -> Staged {
     Staged {
-        record: record(env, id),
-        base: Some(HeadRef {
-            seq: Seq(7),
-            oid: Some(Oid::from_bytes([1; 32])),
-            entry_id: EntryId::from_bytes([2; 32]),
-        }),
+        base: Base { record: record(env, id), seq: Some(Seq(7)), oid: Some(Oid::from_bytes([1; 32])) },
         staged_at: Timestamp::from_millis(1_700_000_000_123),
         doc: Value::from_interchange(doc).expect("valid"),
     }
@@ -32,24 +30,42 @@ fn what_is_put_is_got() {
     let (_dir, staging) = project();
     for doc in [
         r#"{"model":"large","at":{"$date":{"$numberLong":"5"}},"n":1.0,"key":{"$secret":true}}"#,
-        r#"{"$cfg":{"env":"other"},"doc":1}"#,
         r#"{"$literal":{"$oid":"x"}}"#,
-        "[1,2]",
-        "null",
+        r#"{"$literal":{"$literal":{"a":1}}}"#,
+        "{}",
     ] {
         let put = staged("dev", "planner", doc);
         staging.put(&put).expect("put");
-        assert_eq!(staging.get(&put.record).expect("get"), Some(put), "{doc}");
+        assert_eq!(staging.get(put.record()).expect("get"), Some(put), "{doc}");
     }
     let mut fresh = staged("dev", "planner", "{}");
-    fresh.base = None;
+    (fresh.base.seq, fresh.base.oid) = (None, None);
     staging.put(&fresh).expect("put");
-    assert_eq!(staging.get(&fresh.record).expect("get"), Some(fresh.clone()));
+    assert_eq!(staging.get(fresh.record()).expect("get"), Some(fresh.clone()));
     assert_eq!(staging.get(&record("prod", "planner")).expect("get"), None);
-    assert!(staging.remove(&fresh.record).expect("remove"));
-    assert!(!staging.remove(&fresh.record).expect("remove again"));
+    assert!(staging.remove(fresh.record()).expect("remove"));
+    assert!(!staging.remove(fresh.record()).expect("remove again"));
     assert!(!staging.remove(&record("prod", "planner")).expect("no folder"));
-    assert_eq!(staging.get(&fresh.record).expect("get"), None);
+    assert_eq!(staging.get(fresh.record()).expect("get"), None);
+}
+
+#[test]
+fn what_has_no_place_in_a_file_is_refused() {
+    let (_dir, staging) = project();
+    for doc in ["[1,2]", "null", r#"{"$cfg":{"env":"other"}}"#] {
+        let error = staging.put(&staged("dev", "planner", doc)).expect_err(doc);
+        assert!(matches!(error, StagingError::Unusable { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_staged_file_is_a_document_file() {
+    let (_dir, staging) = project();
+    let put = staged("dev", "planner", r#"{"model":"large"}"#);
+    let path = staging.put(&put).expect("put");
+    let text = fs::read_to_string(path).expect("read");
+    let (doc, base) = cfg_engine::engine::parse_document(&text).expect("a document");
+    assert_eq!((doc, base), (put.doc, Some(put.base)));
 }
 
 #[test]
@@ -66,7 +82,7 @@ fn the_list_is_per_env_and_a_broken_file_is_one_row() {
     let rows = staging.list(&record("dev", "x").env).expect("list");
     let shown: Vec<String> = rows
         .iter()
-        .map(|row| row.as_ref().map_or_else(|e| e.code().to_owned(), |staged| staged.record.id.to_string()))
+        .map(|row| row.as_ref().map_or_else(|e| e.code().to_owned(), |staged| staged.record().id.to_string()))
         .collect();
     assert_eq!(shown, ["a", "b", "staging_broken", "staging_broken"]);
 }
@@ -120,25 +136,26 @@ fn links_that_leave_are_refused() {
     let (dir, staging) = project();
     symlink(outside.path(), dir.path().join(".cfg")).expect("link");
     assert!(matches!(staging.put(&put), Err(StagingError::Outside { .. })));
+    assert_eq!(fs::read_dir(outside.path()).expect("read").count(), 0, "nothing is made behind the link");
 
     let (dir, staging) = project();
     fs::create_dir_all(dir.path().join(".cfg/staged")).expect("folders");
     symlink(outside.path(), dir.path().join(".cfg/staged/dev")).expect("link");
     assert!(matches!(staging.put(&put), Err(StagingError::Outside { .. })));
-    assert!(matches!(staging.list(&put.record.env), Err(StagingError::Outside { .. })));
-    assert!(matches!(staging.remove(&put.record), Err(StagingError::Outside { .. })));
+    assert!(matches!(staging.list(&put.record().env), Err(StagingError::Outside { .. })));
+    assert!(matches!(staging.remove(put.record()), Err(StagingError::Outside { .. })));
 
     let (_dir, staging) = project();
     let path = staging.put(&put).expect("put");
     let stolen = outside.path().join("secret.json");
     fs::rename(&path, &stolen).expect("rename");
     symlink(&stolen, &path).expect("link");
-    assert!(matches!(staging.get(&put.record), Err(StagingError::Outside { .. })));
+    assert!(matches!(staging.get(put.record()), Err(StagingError::Outside { .. })));
     // Writing replaces the link and not what it leads to.
     fs::write(&stolen, "untouched").expect("write");
     staging.put(&put).expect("put");
     assert_eq!(fs::read_to_string(&stolen).expect("read"), "untouched");
-    assert_eq!(staging.get(&put.record).expect("get"), Some(put));
+    assert_eq!(staging.get(put.record()).expect("get"), Some(put));
 }
 
 #[test]
@@ -152,6 +169,6 @@ fn a_project_reached_through_a_link_is_fine() {
         let staging = Staging::new(&link);
         let put = staged("dev", "planner", "{}");
         staging.put(&put).expect("put");
-        assert_eq!(staging.get(&put.record).expect("get"), Some(put));
+        assert_eq!(staging.get(put.record()).expect("get"), Some(put));
     }
 }
