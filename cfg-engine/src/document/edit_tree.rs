@@ -5,8 +5,8 @@ use super::edit::{Edit, EditError, PathChange};
 use super::field_path::{FieldPath, Step};
 use super::keyed::Keyed;
 use super::parse::{ParseError, ParseProblem};
+use super::text::push_escaped;
 use super::value::{Object, Value};
-use super::write::write_string;
 
 /// A place in the document being edited.
 pub(crate) enum Node<'t> {
@@ -223,7 +223,7 @@ fn write_container<'a, 't: 'a>(
         if let Some(key) = key {
             match child.name {
                 Some(name) => out.push_str(name),
-                None => write_string(key, out),
+                None => push_escaped(key, out),
             }
             out.push_str(child.layout.colon);
         }
