@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod edit;
 pub(crate) mod export;
+pub(crate) mod files;
 pub(crate) mod fsck;
 pub(crate) mod get;
 pub(crate) mod import;
