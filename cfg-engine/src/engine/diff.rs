@@ -84,17 +84,10 @@ impl Project {
         let record = &state.record;
         let empty = || Value::Object(Object::new());
         match reference {
-<<<<<<< HEAD
-            Reference::Live => match self.state(record).await? {
-                RecordState { live: Live::One(live), .. } => Ok(Arc::unwrap_or_clone(live.value)),
-                RecordState { live: Live::Absent { .. }, head: Some(_), .. } => Ok(empty()),
-                state => Err(super::Document::of_state(self, &state)
-=======
             Reference::Live => match (&state.live, &state.head) {
-                (Live::One(live), _) => Ok(live.value.clone()),
+                (Live::One(live), _) => Ok(live.value.as_ref().clone()),
                 (Live::Absent { .. }, Some(_)) => Ok(empty()),
                 _ => Err(super::Document::of_state(self, state)
->>>>>>> scen
                     .err()
                     .unwrap_or_else(|| Error::NoRecord { address: record.to_string() })),
             },
