@@ -398,7 +398,7 @@ impl Error {
             Error::NoVersion { record, .. } | Error::NoDocument { record, .. } => {
                 format!("list its versions with: cfg log {}", record.id)
             }
-            Error::NoSuch { known, .. } if known.is_empty() => return None,
+            Error::NoSuch { what, known, .. } if known.is_empty() => format!("there is no {what} at all"),
             Error::NoSuch { known, .. } => format!("there is: {}", known.join(", ")),
             Error::AmbiguousReference { candidates, .. } => {
                 let seqs: Vec<String> = candidates.iter().map(|seq| format!("@{seq}")).collect();
@@ -431,7 +431,7 @@ impl Error {
                 AdapterError::Refused { .. } => "fill the columns that the table requires, or give them defaults".to_owned(),
                 AdapterError::Unstorable { .. } => "change the value to something the column can hold".to_owned(),
                 AdapterError::TooLarge { .. } => "make the document smaller".to_owned(),
-                _ => return None,
+                _ => "see what happened before it with CFG_LOG=debug".to_owned(),
             },
         };
         Some(hint)
