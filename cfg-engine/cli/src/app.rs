@@ -41,7 +41,11 @@ pub(crate) fn run(words: Vec<OsString>) -> u8 {
 /// Runs the verb; what it refuses is printed here, while the store can still be asked.
 fn block_on(context: &Context, verb: Verb) -> Result<u8, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
-        Error::refused("runtime", format!("the program cannot start: {e}"), "free memory or file handles, and try again")
+        Error::refused(
+            "runtime",
+            format!("the program cannot start: {e}"),
+            "free memory or file handles, and try again",
+        )
     })?;
     let interruptible = verb.is_interruptible();
     Ok(runtime.block_on(async {
@@ -102,15 +106,8 @@ fn not_parsed(words: &[OsString], error: &clap::Error) -> u8 {
     // The words did not parse, so the flags that decide how to say so are looked up by hand.
     let before = words.iter().take_while(|word| *word != "--");
     let json = before.into_iter().any(|word| word == "--json");
-    let global = Global {
-        env: None,
-        json,
-        quiet: false,
-        yes: false,
-        config_file: None,
-        author: None,
-        color: Color::Auto,
-    };
+    let global =
+        Global { env: None, json, quiet: false, yes: false, config_file: None, author: None, color: Color::Auto };
     let out = Output::new(&global);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {

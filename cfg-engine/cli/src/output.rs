@@ -28,13 +28,7 @@ impl Output {
             Color::Always => ColorChoice::AlwaysAnsi,
             Color::Never => ColorChoice::Never,
         };
-        Output {
-            json: global.json,
-            quiet: global.quiet,
-            color,
-            gone: Cell::new(false),
-            failed: RefCell::new(None),
-        }
+        Output { json: global.json, quiet: global.quiet, color, gone: Cell::new(false), failed: RefCell::new(None) }
     }
 
     /// Returns whether the result is printed as JSON.

@@ -258,7 +258,10 @@ mod tests {
         let file = ConfigFile::parse(&starter.text()).unwrap_or_else(|e| panic!("{e}\n{}", starter.text()));
         let collection = &file.collections[0];
         assert_eq!((collection.name.as_str(), collection.table.as_str()), ("configs", "odd table"));
-        assert_eq!((collection.id_fields.as_slice(), collection.doc_column.as_str()), (&["config_id".into()][..], "body\\"));
+        assert_eq!(
+            (collection.id_fields.as_slice(), collection.doc_column.as_str()),
+            (&["config_id".into()][..], "body\\")
+        );
         assert_eq!(file.env("local").expect("the env").uri.as_ref().expect("a uri").text(), "data \"x\".db");
         let row = Starter { shape: Some(Shape::Row), ..Starter::new(Database::Sqlite, "p") };
         assert_eq!(ConfigFile::parse(&row.text()).expect("valid").collections[0].shape, Shape::Row);

@@ -392,3 +392,72 @@ pub(crate) fn get_mut<'v>(value: &'v mut Value, path: &FieldPath) -> Option<&'v 
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::ParseError;
+
+    fn policy() -> Result<FieldPolicy, PolicyError> {
+        Ok(FieldPolicy::builder()
+            .ignore_field("metrics")
+            .ignore_pattern("old_*")?
+            .ignore_path("runs[].at")?
+            .secret_field("metrics.token")?
+            .secret_field("old_keys[].value")?
+            .secret_field("runs[0].key")?
+            .secret_field("m[][0].k")?
+            .build())
+    }
+
+    fn doc() -> Result<Value, ParseError> {
+        Value::from_json(concat!(
+            r#"{"name": "n", "metrics": {"calls": 1, "token": "s"}, "old_keys": [{"id": 1, "value": "s"}], "#,
+            r#""runs": [{"at": 1, "key": "s"}, {"at": 2, "key": "kept"}], "m": [[{"k": "s", "n": 1}]]}"#,
+        ))
+    }
+
+    #[test]
+    fn a_secret_inside_something_ignored_is_neither_hashed_nor_stored_nor_shown() {
+        let (policy, mut doc) = (policy().expect("sound rules"), doc().expect("JSON"));
+        assert_eq!(policy.versioned(&doc).to_json(), r#"{"name":"n","runs":[{},{"key":"kept"}],"m":[[{"n":1}]]}"#);
+        assert_eq!(
+            policy.without_secrets(&doc).to_json(),
+            concat!(
+                r#"{"name":"n","metrics":{"calls":1},"old_keys":[{"id":1}],"#,
+                r#""runs":[{"at":1},{"at":2,"key":"kept"}],"m":[[{"n":1}]]}"#
+            )
+        );
+        let paths = |paths: Vec<FieldPath>| paths.iter().map(FieldPath::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            paths(policy.secret_paths(&doc)),
+            ["metrics.token", "old_keys[0].value", "runs[0].key", "m[0][0].k"]
+        );
+        assert_eq!(paths(policy.ignored_paths(&doc)), ["metrics", "old_keys", "runs[0].at", "runs[1].at"]);
+        policy.mask_secrets(&mut doc);
+        assert!(!doc.to_json().contains(r#""s""#), "{}", doc.to_json());
+        assert_eq!(doc.to_json().matches(r#"{"$secret":true}"#).count(), 4);
+    }
+
+    #[test]
+    fn treatment_agrees_with_what_is_kept() {
+        let policy = policy().expect("sound rules");
+        let of = |path: &str| policy.treatment(&path.parse().expect("a path"));
+        assert_eq!(of("name"), Treatment::Versioned);
+        assert_eq!(of("metrics"), Treatment::Ignored);
+        assert_eq!(of("metrics.calls.by_day"), Treatment::Ignored);
+        assert_eq!(of("metrics.token.inner"), Treatment::Secret);
+        assert_eq!(of("old_keys[3].value"), Treatment::Secret);
+        assert_eq!(of("old_keys[3].id"), Treatment::Ignored);
+        assert_eq!(of("runs[0].at"), Treatment::Ignored);
+        assert_eq!(of("runs[1].key"), Treatment::Versioned);
+        assert_eq!(of("a.old_keys"), Treatment::Versioned);
+    }
+
+    #[test]
+    fn unsound_rules_are_refused() {
+        assert!(FieldPolicy::builder().ignore_pattern("a[").is_err());
+        assert!(FieldPolicy::builder().ignore_path("a..b").is_err());
+        assert!(FieldPolicy::builder().secret_field("").is_err());
+    }
+}

@@ -324,3 +324,46 @@ impl fmt::Debug for Number {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Value;
+
+    #[test]
+    fn what_a_store_calls_a_number_is_never_written_as_broken_json() {
+        // PostgreSQL's numeric has NaN and infinities, and a driver may print `.5`.
+        for (text, finite, written) in [
+            ("NaN", false, r#"{"$numberDecimal":"NaN"}"#),
+            ("-Infinity", false, r#"{"$numberDecimal":"-Infinity"}"#),
+            (".5", true, "0.5"),
+            ("+1.50", true, "1.5"),
+            ("1.10", true, "1.10"),
+        ] {
+            let number = Number::Decimal(text.into());
+            assert_eq!(number.is_finite(), finite, "{text}");
+            assert_eq!(Value::from(number).to_interchange(), written, "{text}");
+        }
+    }
+
+    #[test]
+    fn widths_agree_on_digits_and_integers() {
+        let one = [
+            Number::Int(1),
+            Number::Int32(1),
+            Number::Int64(1),
+            Number::Double(1.0),
+            Number::Decimal128("1.00".into()),
+            Number::Decimal("1.0".into()),
+        ];
+        for a in &one {
+            assert!(one.iter().all(|b| a.same_digits(b)));
+            assert_eq!(a.as_i64(), Some(1));
+        }
+        assert!(!Number::Double(f64::NAN).same_digits(&Number::Double(f64::NAN)));
+        assert!(!Number::Int(9_007_199_254_740_993).same_digits(&Number::Double(9_007_199_254_740_992.0)));
+        assert_eq!(Number::Decimal("1e400".into()).as_i64(), None);
+        assert_eq!(Number::Double(0.5).as_i64(), None);
+        assert_eq!(Number::Double(-0.0).as_i64(), Some(0));
+    }
+}

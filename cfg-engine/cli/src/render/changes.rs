@@ -89,7 +89,11 @@ fn one(line: &Line<'_>, out: &mut String) {
         }
         (_, before, after) => {
             if let Some(value) = before {
-                let path = if after.is_some() { line.from.as_deref().map_or(line.path.clone(), clean) } else { line.path.clone() };
+                let path = if after.is_some() {
+                    line.from.as_deref().map_or(line.path.clone(), clean)
+                } else {
+                    line.path.clone()
+                };
                 side('-', RED, &path, value, out);
             }
             if let Some(value) = after {

@@ -48,7 +48,8 @@ pub(crate) fn full(label: &str, entry: &Entry, is_head: bool, now: Timestamp) ->
     let address = paint(YELLOW, &format!("{label}@{}", h.seq));
     let oid = h.oid.map_or_else(|| paint(RED, &content(entry)), |oid| format!("sha256:{}", oid.short()));
     out.push_str(&format!("{address} {oid} {}{mark}\n", paint(BOLD, h.op.as_str())));
-    let mut line = |name: &str, value: String| out.push_str(&format!("  {} {value}\n", paint(DIM, &format!("{name:<8}"))));
+    let mut line =
+        |name: &str, value: String| out.push_str(&format!("  {} {value}\n", paint(DIM, &format!("{name:<8}"))));
     line("author", format!("{} ({})", clean(&h.author.id), h.author.class.as_str()));
     line("recorded", format!("{}, {}", stamp(h.recorded_at), ago(h.recorded_at, now)));
     if h.valid_from != h.recorded_at || h.valid_from_estimated {

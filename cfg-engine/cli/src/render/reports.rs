@@ -76,7 +76,8 @@ fn people(context: &Context, project: &Project, report: &Report, verb: &str) {
     if written.len() > LISTED {
         context.out.report(&format!("{} {}\n", past(verb), count(written.len(), "record")));
     } else {
-        let text: String = written.iter().map(|written| written_lines(context, project, written, report.replayed)).collect();
+        let text: String =
+            written.iter().map(|written| written_lines(context, project, written, report.replayed)).collect();
         context.out.report(&text);
     }
     match unchanged.as_slice() {
@@ -115,7 +116,10 @@ fn written_lines(context: &Context, project: &Project, written: &Written, replay
         && replaced.author != entry.header.author
     {
         let when = stamp(replaced.recorded_at);
-        out.push_str(&paint(DIM, &format!(", on top of @{} by {} at {when}", replaced.seq, clean(&replaced.author.id))));
+        out.push_str(&paint(
+            DIM,
+            &format!(", on top of @{} by {} at {when}", replaced.seq, clean(&replaced.author.id)),
+        ));
     }
     if replayed {
         out.push_str(&paint(DIM, ", done by an earlier call with this key"));

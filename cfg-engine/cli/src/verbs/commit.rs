@@ -107,13 +107,7 @@ pub(crate) async fn apply_doc(context: &Context, args: ApplyDocArgs) -> Result<u
 }
 
 fn commit(items: Vec<CommitItem>, rules: &Rules, meta: Object) -> Commit {
-    Commit {
-        items,
-        allow_noop: rules.allow_noop,
-        allow_removal: rules.allow_removal,
-        force: rules.force,
-        meta,
-    }
+    Commit { items, allow_noop: rules.allow_noop, allow_removal: rules.allow_removal, force: rules.force, meta }
 }
 
 fn print(context: &Context, project: &Project, report: Report, many: bool) -> Result<u8, Error> {

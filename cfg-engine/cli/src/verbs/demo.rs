@@ -227,7 +227,11 @@ impl<'c> Demo<'c> {
 }
 
 fn failed(problem: &str) -> Error {
-    Error::refused("demo", format!("the demo did not go as it says: {problem}"), "run it again with --keep DIR and look there")
+    Error::refused(
+        "demo",
+        format!("the demo did not go as it says: {problem}"),
+        "run it again with --keep DIR and look there",
+    )
 }
 
 /// Quotes a word as a shell would need it.

@@ -48,13 +48,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     }
 }
 
-async fn one(
-    context: &Context,
-    project: &Project,
-    id: &str,
-    at: Option<Timestamp>,
-    args: &Args,
-) -> Result<u8, Error> {
+async fn one(context: &Context, project: &Project, id: &str, at: Option<Timestamp>, args: &Args) -> Result<u8, Error> {
     let address = project.resolve(id).await?;
     let mut named: Vec<Reference> = address.reference.into_iter().chain(at.map(Reference::At)).collect();
     for text in [&args.from, &args.second, &args.to].into_iter().flatten() {

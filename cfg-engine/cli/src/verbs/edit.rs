@@ -117,11 +117,7 @@ fn same_record(base: &Base, record: &RecordKey) -> Result<(), Error> {
 }
 
 /// Lets somebody edit the document. Returns nothing where the text did not change.
-async fn from_editor(
-    context: &Context,
-    project: &Project,
-    record: &RecordKey,
-) -> Result<Option<(Base, Value)>, Error> {
+async fn from_editor(context: &Context, project: &Project, record: &RecordKey) -> Result<Option<(Base, Value)>, Error> {
     let standing = project.status_of(std::slice::from_ref(record), &cfg_engine::engine::Staged::new()).await?;
     if let Some(drift) = standing.rows.into_iter().find_map(|row| row.reason) {
         return Err(drift);

@@ -4,11 +4,11 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use cfg_engine::Error;
 use cfg_engine::document::Object;
 use cfg_engine::engine::Document;
 use cfg_engine::history::RecordKey;
 use cfg_engine::outcome::combined_exit;
-use cfg_engine::Error;
 use cfg_engine_connect::record_file_stem;
 
 use super::show::record_object;

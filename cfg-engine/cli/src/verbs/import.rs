@@ -82,7 +82,11 @@ async fn history(context: &Context, project: &Project, file: &std::path::Path, a
         }
     };
     let mut source = HistoryFile::open(file).map_err(|e| {
-        Error::refused("unreadable_file", format!("cannot read {}: {e}", file.display()), "check the file's name and content")
+        Error::refused(
+            "unreadable_file",
+            format!("cannot read {}: {e}", file.display()),
+            "check the file's name and content",
+        )
     })?;
     let import = HistoryImport { collection, seed_live: args.seed_live };
     let options = context.options(&args.change)?;

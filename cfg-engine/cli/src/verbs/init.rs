@@ -145,9 +145,10 @@ fn starter(context: &Context, args: &StarterArgs) -> Starter {
 /// A file that was just written is the first place to look.
 fn explain(error: Error, is_new: bool) -> Error {
     match error {
-        Error::Setup { problem, hint } if is_new => {
-            Error::Setup { problem, hint: format!("{hint}   then correct {FILE_NAME}, which was just written, and run: cfg init") }
-        }
+        Error::Setup { problem, hint } if is_new => Error::Setup {
+            problem,
+            hint: format!("{hint}   then correct {FILE_NAME}, which was just written, and run: cfg init"),
+        },
         other => other,
     }
 }

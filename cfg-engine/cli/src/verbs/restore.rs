@@ -37,7 +37,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     let project = context.writer()?;
     let (record, reference) = version(&project, &args.id, args.reference.as_deref()).await?;
     let reference = reference.ok_or_else(|| {
-        usage("no version is named", format!("list them with: cfg log {id}   then: cfg restore {id} @1", id = record.id))
+        usage(
+            "no version is named",
+            format!("list them with: cfg log {id}   then: cfg restore {id} @1", id = record.id),
+        )
     })?;
     let restore = Restore {
         secrets,

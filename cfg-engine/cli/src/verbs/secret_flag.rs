@@ -15,7 +15,10 @@ pub(crate) fn secrets(flags: &[String]) -> Result<Vec<(FieldPath, Value)>, Error
 fn secret(flag: &str) -> Result<(FieldPath, Value), Error> {
     // What was written behind the path may be the secret itself, so it is not repeated.
     let (path, variable) = flag.rsplit_once("=env:").ok_or_else(|| {
-        usage("--secret takes path=env:VARIABLE, not a value", "put the secret into a variable and name it: api_key=env:NEW_KEY")
+        usage(
+            "--secret takes path=env:VARIABLE, not a value",
+            "put the secret into a variable and name it: api_key=env:NEW_KEY",
+        )
     })?;
     let path = parse_path(path)?;
     match std::env::var(variable) {

@@ -61,7 +61,11 @@ const GROUPS: [(&[State], &str, &str); 4] = [
         "Changed outside cfg:",
         "look: cfg diff <id>   record: cfg adopt <id> -m \"why\"   discard: cfg restore <id> =HEAD",
     ),
-    (&[State::Staged], "Staged:", "commit: cfg commit <id> -m \"why\"   look: cfg diff <id> =live =staged   drop: cfg edit --abort <id>"),
+    (
+        &[State::Staged],
+        "Staged:",
+        "commit: cfg commit <id> -m \"why\"   look: cfg diff <id> =live =staged   drop: cfg edit --abort <id>",
+    ),
     (&[State::Untracked], "Untracked:", "record the first version: cfg import <id>   or all of them: cfg import --all"),
 ];
 

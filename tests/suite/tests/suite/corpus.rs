@@ -61,7 +61,10 @@ fn replay(file: &Path) -> BTreeMap<String, BTreeMap<i64, Option<serde_json::Valu
     states
 }
 
-fn state_at(states: &BTreeMap<String, BTreeMap<i64, Option<serde_json::Value>>>, at: i64) -> BTreeMap<String, serde_json::Value> {
+fn state_at(
+    states: &BTreeMap<String, BTreeMap<i64, Option<serde_json::Value>>>,
+    at: i64,
+) -> BTreeMap<String, serde_json::Value> {
     let last = |versions: &BTreeMap<i64, Option<serde_json::Value>>| {
         versions.range(..=at).next_back().and_then(|(_, doc)| doc.clone())
     };
@@ -106,7 +109,9 @@ fn essence(entry: &Entry) -> (String, u64, Option<String>, i64, String, String, 
     )
 }
 
-async fn everything(project: &Project) -> BTreeSet<(String, u64, Option<String>, i64, String, String, &'static str, Option<i64>)> {
+async fn everything(
+    project: &Project,
+) -> BTreeSet<(String, u64, Option<String>, i64, String, String, &'static str, Option<i64>)> {
     project.log(&Log::default()).await.expect("the log").iter().map(essence).collect()
 }
 
@@ -122,7 +127,12 @@ async fn the_corpus_loads_and_every_moment_reads_back() {
     let states = replay(&file);
     assert_eq!((report.lines, report.records), (10_486, states.len() as u64));
     assert_eq!(report.loaded + report.without_effect, report.lines);
-    assert!(report.failed.is_empty() && report.dirty.is_empty(), "{} failed, {} dirty", report.failed.len(), report.dirty.len());
+    assert!(
+        report.failed.is_empty() && report.dirty.is_empty(),
+        "{} failed, {} dirty",
+        report.failed.len(),
+        report.dirty.len()
+    );
 
     let instants: Vec<i64> = states.values().flat_map(|v| v.keys().copied()).collect();
     let (first, last) = (instants.iter().min().expect("a time"), instants.iter().max().expect("a time"));
@@ -228,12 +238,14 @@ async fn a_killed_import_run_again_ends_as_an_undisturbed_one() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let whole = started.elapsed();
     let expected = everything(&open(&undisturbed.path().join("corpus.db"))).await;
+    assert!(expected.len() > 10_000, "the undisturbed import loaded everything");
 
     let disturbed = project_folder();
     let kills = if std::env::var_os("CFG_TEST_NIGHTLY").is_some() { 40 } else { 5 };
     let mut random = Random(7);
     for _ in 0..kills {
-        let mut child = import(disturbed.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("cfg starts");
+        let mut child =
+            import(disturbed.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("cfg starts");
         let share = Duration::from_micros(random.below(whole.as_micros() as u64));
         std::thread::sleep(share);
         child.kill().expect("the child is ours");

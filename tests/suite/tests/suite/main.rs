@@ -1,0 +1,8 @@
+//! What only several crates together can show.
+
+#![allow(clippy::unwrap_used)]
+
+mod adapters;
+mod corpus;
+mod model;
+mod sqlite;
