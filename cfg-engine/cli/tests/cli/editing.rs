@@ -143,7 +143,10 @@ fn a_deleted_record_comes_back_with_its_secret_given() {
 #[test]
 fn patches_are_applied_to_what_is_live() {
     let world = World::new();
-    world.file("patch.json", r#"[{"op": "test", "path": "/retries", "value": 3}, {"op": "replace", "path": "/retries", "value": 4}]"#);
+    world.file(
+        "patch.json",
+        r#"[{"op": "test", "path": "/retries", "value": 3}, {"op": "replace", "path": "/retries", "value": 4}]"#,
+    );
     world.file("merge.json", r#"{"model": null, "extra": {"a": 1}}"#);
     world.ok(&["commit", "planner", "--patch", "patch.json", "-m", "patched"]);
     assert_eq!(world.refused(1, &["commit", "planner", "--patch", "patch.json", "-m", "patched"]).0, "bad_patch");

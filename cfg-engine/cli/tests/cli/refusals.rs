@@ -152,7 +152,8 @@ fn a_document_that_breaks_the_live_rule() {
 fn databases_that_are_not_as_they_should_be() {
     let world = World::new();
     let config = std::fs::read_to_string(world.path().join(".cfg.toml")).expect("the file");
-    let with = |from: &str, to: &str| std::fs::write(world.path().join(".cfg.toml"), config.replace(from, to)).expect("write");
+    let with =
+        |from: &str, to: &str| std::fs::write(world.path().join(".cfg.toml"), config.replace(from, to)).expect("write");
 
     with("app.db", "garbage.db");
     world.file("garbage.db", "this is no database, and it is long enough to be looked at ".repeat(50));
@@ -237,7 +238,13 @@ fn staging_never_leaves_its_folder() {
     {
         std::os::unix::fs::symlink(outside.path(), world.path().join(".cfg")).expect("a link");
         assert_eq!(world.refused(1, &["set", "planner", "model=x"]).0, "staging_outside");
-        assert_eq!(std::fs::read_dir(outside.path()).expect("the folder").filter(|e| e.as_ref().is_ok_and(|e| e.path().is_file())).count(), 0);
+        assert_eq!(
+            std::fs::read_dir(outside.path())
+                .expect("the folder")
+                .filter(|e| e.as_ref().is_ok_and(|e| e.path().is_file()))
+                .count(),
+            0
+        );
     }
 }
 
