@@ -105,7 +105,7 @@ impl Store {
         let edit = PathChange { path: FieldPath::key("n"), edit: Edit::Set(to.into()) };
         let change = |state: RecordState| {
             let Live::One(live) = state.live else { panic!("a live row") };
-            let mut doc = Value::clone(&live.value);
+            let mut doc = live.value.as_ref().clone();
             apply_changes(&mut doc, std::slice::from_ref(&edit)).unwrap();
             let doc_oid = oid(&doc, &FieldPolicy::default()).unwrap();
             let stored = StoredDoc::Edited { image: live.image.clone(), changes: vec![edit.clone()] };

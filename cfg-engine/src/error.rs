@@ -268,6 +268,13 @@ fn list(fields: &[FieldPath]) -> String {
     fields.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Writes a record's id as a shell takes it.
+pub(crate) fn arg(record: &RecordKey) -> String {
+    let id = record.id.to_string();
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | '+' | ',' | '%');
+    if id.chars().all(plain) && !id.starts_with('-') { id } else { format!("'{}'", id.replace('\'', r"'\''")) }
+}
+
 fn place(path: &Option<FieldPath>) -> String {
     path.as_ref().map_or_else(|| "the message".to_owned(), ToString::to_string)
 }
@@ -286,6 +293,15 @@ impl Error {
         hint: impl Into<String>,
     ) -> Self {
         Error::Refused { problem: problem.into(), hint: hint.into(), record: Some(record.clone()), code }
+    }
+
+    pub(crate) fn other_env(record: &RecordKey, env: &crate::history::EnvName) -> Self {
+        Error::refused_for(
+            record,
+            "other_env",
+            format!("{record} of env {} cannot be reached through env {env}", record.env),
+            format!("use --env {}", record.env),
+        )
     }
 
     /// Returns what a caller can do about it.
@@ -374,31 +390,34 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Error::StaleHead { record, .. } | Error::StaleBase { record, .. } => {
-                format!("read it again (cfg get {}), redo the change and commit", record.id)
+                format!("read it again (cfg get {}), redo the change and commit", arg(record))
             }
             Error::Dirty { record } => format!(
                 "see it with: cfg diff {id}   then: cfg adopt {id} -m \"why\"   or discard it with: cfg restore {id} =HEAD",
-                id = record.id
+                id = arg(record)
             ),
             Error::Missing { record } => format!(
                 "record the deletion with: cfg adopt {id} -m \"why\"   or bring it back with: cfg restore {id} =HEAD",
-                id = record.id
+                id = arg(record)
             ),
-            Error::StaleLive { record } => format!("look with: cfg status {}   and try again", record.id),
+            Error::StaleLive { record } => format!("look with: cfg status {}   and try again", arg(record)),
             Error::Ambiguous { record, .. } => {
-                format!("leave one row of {} that matches live_when, then run: cfg status", record.id)
+                format!("leave one row of {} that matches live_when, then run: cfg status", arg(record))
             }
             Error::Unhashable { .. } | Error::Unreadable { .. } => {
                 "mend the value in the database, or add its field to ignore_fields".to_owned()
             }
-            Error::OutsideLiveRule { record } => format!("make that row live with: cfg activate {} <version>", record.id),
+            Error::OutsideLiveRule { record } => format!("make that row live with: cfg activate {} <version>", arg(record)),
             Error::LiveRule { .. } => "give the fields that live_when asks for the values it asks for".to_owned(),
             Error::NoRecord { .. } => "list the records with: cfg status --all".to_owned(),
-            Error::Untracked { record } => format!("record its first version with: cfg import {}", record.id),
+            Error::Untracked { record } => format!("record its first version with: cfg import {}", arg(record)),
             Error::NoVersion { record, .. } | Error::NoDocument { record, .. } => {
-                format!("list its versions with: cfg log {}", record.id)
+                format!("list its versions with: cfg log {}", arg(record))
             }
-            Error::NoSuch { known, .. } if known.is_empty() => return None,
+            Error::NoSuch { what: "tag", known, .. } if known.is_empty() => {
+                "there are no tags; name a version as @7 or @{2023-06-07}".to_owned()
+            }
+            Error::NoSuch { what, known, .. } if known.is_empty() => format!("there is no {what} at all"),
             Error::NoSuch { known, .. } => format!("there is: {}", known.join(", ")),
             Error::AmbiguousReference { candidates, .. } => {
                 let seqs: Vec<String> = candidates.iter().map(|seq| format!("@{seq}")).collect();
@@ -416,7 +435,7 @@ impl Error {
             Error::Secret { .. } => "write the message without it, or pass --allow-secret, which is recorded".to_owned(),
             Error::SecretMoved { .. } => "change the array in steps that keep that element, or give the secret again".to_owned(),
             Error::SecretsNeeded { fields, .. } => format!(
-                "give them with --secret {}=env:VARIABLE, or go on without with --without-secrets",
+                "give them in the document or with --secret {}=env:VARIABLE, or go on without them: --without-secrets",
                 fields.first().map(ToString::to_string).unwrap_or_default()
             ),
             Error::TooMany { .. } => "split the change; each part is atomic by itself".to_owned(),
@@ -431,7 +450,9 @@ impl Error {
                 AdapterError::Refused { .. } => "fill the columns that the table requires, or give them defaults".to_owned(),
                 AdapterError::Unstorable { .. } => "change the value to something the column can hold".to_owned(),
                 AdapterError::TooLarge { .. } => "make the document smaller".to_owned(),
-                _ => return None,
+                AdapterError::BatchTooLarge { .. } => "split the change; each part is atomic by itself".to_owned(),
+                AdapterError::StaleObject { .. } | AdapterError::Clock { .. } => "try again".to_owned(),
+                _ => "see what the database says about it, then try again".to_owned(),
             },
         };
         Some(hint)

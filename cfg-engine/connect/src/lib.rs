@@ -23,7 +23,11 @@ pub use error::ConnectError;
 pub use file_names::record_file_stem;
 pub use find::{find_config, read_config};
 pub use history_file::HistoryFile;
-pub use open::{OpenOptions, Opened, open};
+pub use open::{Located, OpenOptions, Opened, locate, open};
 pub use staging::{STATE_FOLDER, Staged, Staging, StagingError};
-pub use starter::{ignore_state_folder, starter_config, write_config};
+pub use starter::{Starter, ignore_state_folder, starter_config, write_config};
 pub use variables::Variables;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeExamples;

@@ -5,7 +5,7 @@ use crate::adapter::Live;
 use crate::config::{CollectionConfig, IdType};
 use crate::document::{Extended, Number, Value, from_hex};
 use crate::error::Error;
-use crate::history::{IdKey, RecordKey, Reference};
+use crate::history::{CollectionName, IdKey, RecordKey, Reference};
 
 /// A record, and the version that was named with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +61,13 @@ impl Project {
         let found: Vec<&Address> = candidates.iter().filter(|c| exists(&c.record)).collect();
         match found.as_slice() {
             [only] => Ok((*only).clone()),
-            // Nothing exists: with a version there is nothing to find, without one it could be made.
+            // Nothing exists: with a version there is nothing to find, without one it could be made, and
+            // then a configured collection in front is that collection.
             [] => {
+                let candidates = match self.named_collection(text) {
+                    Some(named) => candidates.into_iter().filter(|c| c.record.collection == *named).collect(),
+                    None => candidates,
+                };
                 let whole: Vec<&Address> = candidates.iter().filter(|c| c.reference.is_none()).collect();
                 let versioned: Vec<&Address> = candidates.iter().filter(|c| c.reference.is_some()).collect();
                 match (versioned.as_slice(), whole.as_slice()) {
@@ -72,6 +77,12 @@ impl Project {
             }
             _ => Err(ambiguous(text, &found.into_iter().cloned().collect::<Vec<_>>())),
         }
+    }
+
+    /// Returns the collection that stands before the first `:`.
+    fn named_collection(&self, text: &str) -> Option<&CollectionName> {
+        let (name, rest) = text.split_once(':')?;
+        self.collections().iter().map(|c| &c.name).find(|c| c.as_str() == name && !rest.is_empty())
     }
 
     fn candidates(&self, text: &str) -> Result<Vec<Address>, Error> {
@@ -84,6 +95,16 @@ impl Project {
         }
         let mut found: Vec<Address> = Vec::new();
         let mut problem = None;
+        // `configs:"planner"`, the full form, is that record and nothing else.
+        for collection in self.collections() {
+            let rest = text.strip_prefix(collection.name.as_str()).and_then(|rest| rest.strip_prefix(':'));
+            if let Some(rest) = rest.filter(|rest| rest.starts_with(['"', '{'])) {
+                self.readings(rest, collection, &mut found, &mut problem);
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+            }
+        }
         for collection in self.collections() {
             let prefix = text.strip_prefix(collection.name.as_str()).and_then(|rest| rest.strip_prefix(':'));
             for part in prefix.into_iter().filter(|part| !part.is_empty()).chain([text]) {
@@ -137,19 +158,13 @@ fn ambiguous(text: &str, candidates: &[Address]) -> Error {
 /// Reads an id as typed: a JSON string or object as it says, a bare word as the collection's type.
 fn id_of(text: &str, collection: &CollectionConfig) -> Result<IdKey, Error> {
     if text.starts_with(['"', '{']) {
-        let value = Value::from_interchange(text)?;
-        return Ok(IdKey::from_value(&value)?);
+        let id = IdKey::from_value(&Value::from_interchange(text)?)?;
+        check_id(&id, collection)?;
+        return Ok(id);
     }
-    let wrong = |what: &str| {
-        Error::refused(
-            "bad_address",
-            format!("{text:?} is no id of collection {}: its ids are {what}", collection.name),
-            "write the id as the collection has it, or as a JSON string in quotes",
-        )
-    };
+    let wrong = |what: &str| wrong_id(text, collection, what);
     if collection.id_fields.len() > 1 {
-        let fields = collection.id_fields.iter().map(|f| format!("{f:?}: …")).collect::<Vec<_>>().join(", ");
-        return Err(wrong(&format!("objects such as {{{fields}}}")));
+        return Err(wrong(&composite_form(collection)));
     }
     let value = match collection.id_type.unwrap_or(IdType::String) {
         IdType::String => Value::from(text),
@@ -167,4 +182,29 @@ fn id_of(text: &str, collection: &CollectionConfig) -> Result<IdKey, Error> {
         },
     };
     Ok(IdKey::from_value(&value)?)
+}
+
+fn wrong_id(text: &str, collection: &CollectionConfig, what: &str) -> Error {
+    Error::refused(
+        "bad_address",
+        format!("{text:?} is no id of collection {}: its ids are {what}", collection.name),
+        "write the id as the collection has it, or as a JSON string in quotes",
+    )
+}
+
+fn composite_form(collection: &CollectionConfig) -> String {
+    let fields = collection.id_fields.iter().map(|f| format!("{f:?}: …")).collect::<Vec<_>>().join(", ");
+    format!("objects such as {{{fields}}}")
+}
+
+/// Checks that an id has the parts that a collection's ids have.
+pub(super) fn check_id(id: &IdKey, collection: &CollectionConfig) -> Result<(), Error> {
+    if collection.id_fields.len() < 2 {
+        return Ok(());
+    }
+    let value = id.to_value();
+    let fits = value.as_object().is_some_and(|parts| {
+        parts.len() == collection.id_fields.len() && collection.id_fields.iter().all(|field| parts.contains_key(field))
+    });
+    if fits { Ok(()) } else { Err(wrong_id(id.as_str(), collection, &composite_form(collection))) }
 }

@@ -61,15 +61,20 @@ impl Project {
     where
         F: Fn(&crate::adapter::RecordState) -> Result<Planned, Error> + Send + Sync,
     {
-        self.ensure_env().await?;
+        if !options.dry_run {
+            self.ensure_env().await?;
+        }
         records.sort();
         records.dedup();
         let total = records.len() as u64;
-        let mut report = Report::default();
+        let mut report = Report { replayed: !records.is_empty(), ..Report::default() };
         let size = self.adapter.capabilities().max_batch_records.min(CHUNK_RECORDS);
         // A dry run shows one plan.
         let size = if options.dry_run { records.len().max(1) } else { size };
-        for (n, chunk) in records.chunks(size).enumerate() {
+        // A dry run of nothing is a plan too: an empty one.
+        let nothing: &[RecordKey] = &[];
+        let empty = options.dry_run && records.is_empty();
+        for (n, chunk) in records.chunks(size).chain(empty.then_some(nothing)).enumerate() {
             let op_id = match &options.idempotency_key {
                 Some(key) if n > 0 => Some(crate::history::OpId::new(&format!("{key}/{n}"))?),
                 other => other.clone(),
@@ -78,6 +83,7 @@ impl Project {
                 Request { verb, records: chunk.to_vec(), options, on_refusal, on_moved: OnMoved::Replan, op_id };
             let part = self.transact(request, &plan_one).await?;
             report.rows.extend(part.rows);
+            report.replayed &= part.replayed;
             report.plan = part.plan.or(report.plan);
             if let Some(progress) = progress {
                 progress.advance(report.rows.len() as u64, Some(total));

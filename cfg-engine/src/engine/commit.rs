@@ -3,7 +3,7 @@
 use super::project::{Options, Project};
 use super::report::Report;
 use super::transact::{OnMoved, Request};
-use crate::document::{Object, Value};
+use crate::document::{FieldPolicy, Object, Value, oid};
 use crate::error::Error;
 use crate::history::RecordKey;
 use crate::plan::gates::OnRefusal;
@@ -67,6 +67,7 @@ impl Project {
     /// [`Error::TooMany`], and what the store refuses.
     pub async fn commit(&self, commit: &Commit, options: &Options) -> Result<Report, Error> {
         require_message(options)?;
+        check_meta(&commit.meta)?;
         let limit = self.adapter.capabilities().max_batch_records;
         if commit.items.len() > limit {
             let store = self.adapter.capabilities().store;
@@ -118,4 +119,14 @@ pub(crate) fn require_message(options: &Options) -> Result<(), Error> {
         return Err(Error::refused("message_required", "an empty message", "say why with -m \"…\""));
     }
     Ok(())
+}
+
+/// Checks what a caller wants recorded besides: it enters the header, and a header must have a hash.
+fn check_meta(meta: &Object) -> Result<(), Error> {
+    // The levels that it stands in, in a header and in a plan.
+    let nested = (0..8).fold(Value::Object(meta.clone()), |value, _| Value::Array(vec![value]));
+    match oid(&nested, &FieldPolicy::default()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::refused("bad_meta", format!("meta has {}", error.problem), "leave that value out")),
+    }
 }

@@ -71,20 +71,23 @@ impl Project {
         to: &Reference,
         staged: Option<&Value>,
     ) -> Result<RecordDiff, Error> {
-        let before = self.side(record, from, staged).await?;
-        let after = self.side(record, to, staged).await?;
+        // Read once: HEAD and live of two moments would differ by whatever was committed between them.
+        let state = self.state(record).await?;
+        let before = self.side(&state, from, staged).await?;
+        let after = self.side(&state, to, staged).await?;
         let policy = &self.collection(&record.collection)?.policy;
         let changes = diff(&policy.versioned(&before), &policy.versioned(&after));
         Ok(RecordDiff { record: record.clone(), changes })
     }
 
-    async fn side(&self, record: &RecordKey, reference: &Reference, staged: Option<&Value>) -> Result<Value, Error> {
+    async fn side(&self, state: &RecordState, reference: &Reference, staged: Option<&Value>) -> Result<Value, Error> {
+        let record = &state.record;
         let empty = || Value::Object(Object::new());
         match reference {
-            Reference::Live => match self.state(record).await? {
-                RecordState { live: Live::One(live), .. } => Ok(Arc::unwrap_or_clone(live.value)),
-                RecordState { live: Live::Absent { .. }, head: Some(_), .. } => Ok(empty()),
-                state => Err(super::Document::of_state(self, &state)
+            Reference::Live => match (&state.live, &state.head) {
+                (Live::One(live), _) => Ok(live.value.as_ref().clone()),
+                (Live::Absent { .. }, Some(_)) => Ok(empty()),
+                _ => Err(super::Document::of_state(self, state)
                     .err()
                     .unwrap_or_else(|| Error::NoRecord { address: record.to_string() })),
             },
@@ -94,7 +97,8 @@ impl Project {
                 known: Vec::new(),
             }),
             other => {
-                let entry = self.entry_at(record, other).await?;
+                let seq = state.head.as_ref().filter(|_| *other == Reference::Head).map(|h| Reference::Seq(h.head.seq));
+                let entry = self.entry_at(record, seq.as_ref().unwrap_or(other)).await?;
                 Ok(entry.doc.unwrap_or_else(empty))
             }
         }
@@ -112,6 +116,9 @@ impl Project {
         to: DiffSide,
     ) -> Result<DiffReport, Error> {
         let mut report = DiffReport::default();
+        if let (DiffSide::Head, DiffSide::Live) | (DiffSide::Live, DiffSide::Head) = (from, to) {
+            return self.diff_drift(collection, from == DiffSide::Live).await;
+        }
         let before = self.side_oids(&collection, from, &mut report).await?;
         let after = self.side_oids(&collection, to, &mut report).await?;
         let mut keys: Vec<&RecordKey> = before.keys().chain(after.keys()).collect();
@@ -123,15 +130,67 @@ impl Project {
             let mut before = self.side_docs(chunk, from).await?;
             let mut after = self.side_docs(chunk, to).await?;
             for record in chunk {
-                let policy = &self.collection(&record.collection)?.policy;
-                let part = |doc: Option<Value>| policy.versioned(&doc.unwrap_or(Value::Object(Object::new())));
-                let changes = diff(&part(before.remove(record)), &part(after.remove(record)));
-                report.diffs.push(RecordDiff { record: record.clone(), changes });
+                self.push_diff(&mut report, record.clone(), before.remove(record), after.remove(record))?;
             }
         }
         report.failed.sort_by(|a, b| a.0.cmp(&b.0));
         report.failed.dedup_by(|a, b| a.0 == b.0);
         Ok(report)
+    }
+
+    /// Compares HEAD and live, each pair as one read gave it.
+    async fn diff_drift(&self, collection: Option<CollectionName>, reversed: bool) -> Result<DiffReport, Error> {
+        let mut report = DiffReport::default();
+        let mut waiting: Vec<RecordKey> = Vec::new();
+        for row in self.status(collection, false, &super::Staged::new(), None).await?.rows {
+            match (row.state, row.reason) {
+                (State::Ambiguous | State::Error, Some(error)) => report.failed.push((row.record, error)),
+                (State::Dirty | State::Missing, _) => waiting.push(row.record),
+                _ => {}
+            }
+        }
+        for _ in 0..ATTEMPTS {
+            let mut moved = Vec::new();
+            for chunk in waiting.chunks(CHUNK) {
+                let states = self.states(chunk).await?;
+                let mut heads = self.side_entries(chunk, AsOf::Recorded(Timestamp::OPEN.plus_millis(-1))).await?;
+                for state in states {
+                    let head = heads.remove(&state.record);
+                    // A commit fell between the two reads: once more.
+                    let read = state.head.as_ref().filter(|h| h.head.oid.is_some()).map(|h| h.head.entry_id);
+                    if read != head.as_ref().map(|entry| entry.entry_id) {
+                        moved.push(state.record);
+                        continue;
+                    }
+                    let (Live::One(_) | Live::Absent { .. }) = &state.live else { continue };
+                    let live = super::document::live_value(&state).cloned();
+                    let head = head.and_then(|entry| entry.doc);
+                    let (before, after) = if reversed { (live, head) } else { (head, live) };
+                    self.push_diff(&mut report, state.record, before, after)?;
+                }
+            }
+            waiting = moved;
+        }
+        let contended = |record: RecordKey| (record.clone(), Error::Contended { record, attempts: ATTEMPTS });
+        report.failed.extend(waiting.into_iter().map(contended));
+        report.diffs.retain(|diff| !diff.changes.is_empty());
+        report.diffs.sort_by(|a, b| a.record.cmp(&b.record));
+        report.failed.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(report)
+    }
+
+    fn push_diff(
+        &self,
+        report: &mut DiffReport,
+        record: RecordKey,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> Result<(), Error> {
+        let policy = &self.collection(&record.collection)?.policy;
+        let part = |doc: Option<Value>| policy.versioned(&doc.unwrap_or(Value::Object(Object::new())));
+        let changes = diff(&part(before), &part(after));
+        report.diffs.push(RecordDiff { record, changes });
+        Ok(())
     }
 
     async fn side_oids(
@@ -167,7 +226,6 @@ impl Project {
     }
 
     async fn side_docs(&self, records: &[RecordKey], side: DiffSide) -> Result<BTreeMap<RecordKey, Value>, Error> {
-        let scope = Scope::Records(records.to_vec());
         let at = match side {
             DiffSide::Live => {
                 let states = self.states(records).await?;
@@ -180,15 +238,21 @@ impl Project {
             DiffSide::Head => AsOf::Recorded(Timestamp::OPEN.plus_millis(-1)),
             DiffSide::At(time) => AsOf::Valid(time),
         };
+        let entries = self.side_entries(records, at).await?;
+        Ok(entries.into_iter().filter_map(|(record, entry)| Some((record, entry.doc?))).collect())
+    }
+
+    async fn side_entries(&self, records: &[RecordKey], at: AsOf) -> Result<BTreeMap<RecordKey, Entry>, Error> {
+        let scope = Scope::Records(records.to_vec());
         let rows: Vec<AsOfRow<Entry>> =
             self.adapter.as_of(&self.settings.env, &scope, at, Detail::Document).try_concat().await?;
-        Ok(rows
-            .into_iter()
-            .filter(|row| !row.estimated_before_import)
-            .filter_map(|row| Some((row.entry.header.record, row.entry.doc?)))
-            .collect())
+        let known = rows.into_iter().filter(|row| !row.estimated_before_import);
+        Ok(known.map(|row| (row.entry.header.record.clone(), row.entry)).collect())
     }
 }
+
+/// How often HEAD and live are read again where a commit fell between.
+const ATTEMPTS: u32 = 4;
 
 /// How many differing records are fetched at once.
 const CHUNK: usize = 500;

@@ -104,7 +104,8 @@ impl Document {
         let base = Base {
             record: state.record.clone(),
             seq: head.map(|h| h.seq),
-            oid: Some(head.and_then(|h| h.oid).unwrap_or(oid)),
+            // HEAD's content, also where live is another; without history, what was read.
+            oid: head.map_or(Some(oid), |h| h.oid),
         };
         Ok(Document { doc, base })
     }

@@ -5,20 +5,23 @@
 //! nothing is written before the whole file is known to be good, order in the file is free, and
 //! memory grows with the number of lines, not with their documents.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
+use super::address::check_id;
 use super::history_source::HistorySource;
 use super::op_ids::op_id;
 use super::project::{Options, Progress, Project};
-use crate::adapter::{AdapterError, AsOf, Detail, EntryAddress, ExpectedLive, Live, LiveWrite, RecordState, Scope};
+use super::restore::recorded_secrets;
+use crate::adapter::{AdapterError, EntryAddress, ExpectedLive, Live, LiveWrite, RecordState, Scope};
+use crate::config::OnSecret;
 use crate::document::{Object, Oid, Value, oid};
 use crate::error::Error;
-use crate::history::{Author, AuthorClass, CollectionName, IdKey, RecordKey, Span, Timestamp, head};
-use crate::plan::gates::{OnRefusal, SecretGate, judge};
-use crate::plan::{LoadedVersion, PlannedChange, Rules, Verb, with_id};
+use crate::history::{Author, AuthorClass, CollectionName, IdKey, RecordKey, Reference, Seq, Span, Timestamp};
+use crate::plan::gates::{OnRefusal, SecretGate, judge, preview};
+use crate::plan::{LoadedVersion, PlannedChange, Rules, Verb, refuse_stray_markers, seed_document, with_id};
 
 /// A history to be loaded.
 #[derive(Debug, Clone)]
@@ -129,7 +132,10 @@ impl Project {
         options: &Options,
         progress: Option<&dyn Progress>,
     ) -> Result<HistoryReport, Error> {
-        self.ensure_env().await?;
+        if !options.dry_run {
+            self.ensure_env().await?;
+        }
+        self.check_message(options)?;
         let now = self.adapter.clock().await?.store;
         let checked = self.check_history(import, source, options, now, progress)?;
         let mut report = HistoryReport {
@@ -149,6 +155,19 @@ impl Project {
             }
         }
         Ok(report)
+    }
+
+    /// Looks for a secret in the message that all entries without one of their own get.
+    fn check_message(&self, options: &Options) -> Result<(), Error> {
+        let scans = options.gate() == SecretGate::Configured && self.settings.on_secret == OnSecret::Refuse;
+        match self.settings.secrets.scan_text(&options.message).filter(|_| scans) {
+            None => Ok(()),
+            Some(hit) => Err(Error::refused(
+                "secret_found",
+                format!("the message looks like a secret ({})", hit.rule),
+                "write the message without it, or pass --allow-secret, which is recorded",
+            )),
+        }
     }
 
     fn check_history(
@@ -223,8 +242,7 @@ impl Project {
         if line.time > now {
             return Err(format!("time {} is later than the database's clock ({now})", line.time));
         }
-        let scan =
-            options.gate() == SecretGate::Configured && self.settings.on_secret == crate::config::OnSecret::Refuse;
+        let scan = options.gate() == SecretGate::Configured && self.settings.on_secret == OnSecret::Refuse;
         if let Some(message) = &line.message
             && scan
             && let Some(hit) = self.settings.secrets.scan_text(message)
@@ -232,22 +250,25 @@ impl Project {
             return Err(format!("the message looks like a secret ({})", hit.rule));
         }
         if let Some(doc) = line.doc {
+            refuse_stray_markers(&doc, &record, &rules.collection.policy).map_err(|e| e.to_string())?;
             let doc = with_id(doc, &record, rules.collection).map_err(|e| e.to_string())?;
             oid(&doc, &rules.collection.policy).map_err(|e| format!("the document has {e}"))?;
             self.adapter.check_document(&record, &doc).map_err(|e| e.to_string())?;
-            if scan && let Some(hit) = self.settings.secrets.scan(&doc, &rules.collection.policy).into_iter().next() {
-                return Err(format!("{} of {record} looks like a secret ({})", hit.path, hit.rule));
+            if scan {
+                let hits = self.settings.secrets.scan(&doc, &rules.collection.policy);
+                let hits: Vec<String> = hits.iter().map(|hit| format!("{} ({})", hit.path, hit.rule)).collect();
+                if !hits.is_empty() {
+                    return Err(format!("{record} has what looks like secrets: {}", hits.join(", ")));
+                }
             }
         }
         Ok((record, line.time))
     }
 
     fn line_record(&self, line: &Line, rules: Rules<'_>) -> Result<RecordKey, String> {
-        Ok(RecordKey {
-            env: self.settings.env.clone(),
-            collection: rules.collection.name.clone(),
-            id: IdKey::from_value(&line.id).map_err(|e| e.to_string())?,
-        })
+        let id = IdKey::from_value(&line.id).map_err(|e| e.to_string())?;
+        check_id(&id, rules.collection).map_err(|e| e.to_string())?;
+        Ok(RecordKey { env: self.settings.env.clone(), collection: rules.collection.name.clone(), id })
     }
 
     async fn load_batch(
@@ -264,22 +285,36 @@ impl Project {
         // A batch ends where its bytes are full; the rest of the range is the next one.
         while start < places.len() {
             let mut attempt = 0;
-            let done = loop {
+            let mut refused: BTreeMap<RecordKey, Error> = BTreeMap::new();
+            let (mut part, left_out) = loop {
                 attempt += 1;
-                let part = self.plan_batch(import, source, checked, &places[start..]).await?;
-                match self.apply_batch(options, &part).await {
-                    Ok(left_out) => {
-                        part.count(report, &left_out);
-                        report.failed.extend(left_out);
-                        break part.places;
-                    }
-                    Err(Error::StaleHead { .. } | Error::StaleLive { .. }) if attempt < ATTEMPTS => {}
-                    Err(Error::Storage(AdapterError::Clock { .. } | AdapterError::UnknownOutcome))
-                        if attempt < ATTEMPTS => {}
-                    Err(error) => return Err(error),
+                // A record that failed in an earlier batch takes no further versions.
+                let recent = report.failed.iter().rev().take(2 * BATCH_ENTRIES);
+                let failed: HashSet<&RecordKey> = recent.map(|(record, _)| record).collect();
+                let skip = |record: &RecordKey| refused.contains_key(record) || failed.contains(record);
+                let mut part = self.plan_batch(import, source, checked, &places[start..], &skip).await?;
+                part.refused.extend(refused.clone());
+                match self.apply_batch(options, &mut part).await {
+                    Ok(left_out) => break (part, left_out),
+                    Err(
+                        Error::StaleHead { .. }
+                        | Error::StaleLive { .. }
+                        | Error::Storage(AdapterError::Clock { .. } | AdapterError::UnknownOutcome),
+                    ) if attempt < ATTEMPTS => {}
+                    // One record that the store refuses must not keep the others out.
+                    Err(error) => match error.record().cloned() {
+                        Some(record) if !refused.contains_key(&record) => {
+                            attempt = 0;
+                            refused.insert(record, error);
+                        }
+                        _ => return Err(error),
+                    },
                 }
             };
-            start += done;
+            part.count(report, &left_out);
+            report.failed.extend(left_out);
+            report.failed.append(&mut part.refused);
+            start += part.places;
         }
         Ok(())
     }
@@ -290,6 +325,7 @@ impl Project {
         source: &mut dyn HistorySource,
         checked: &Checked,
         places: &[Place],
+        skip: &(dyn Fn(&RecordKey) -> bool + Sync),
     ) -> Result<Part, Error> {
         let rules = Rules { collection: self.collection(&import.collection)?, settings: &self.settings };
         let mut numbers: Vec<u32> = places.iter().map(|p| p.record).collect();
@@ -302,9 +338,15 @@ impl Project {
         let mut at = 0;
         for (state, number) in states.iter().zip(&numbers) {
             let end = at + places[at..].iter().take_while(|p| p.record == *number).count();
-            let mut known = existing.remove(&state.record).unwrap_or_default();
+            if skip(&state.record) {
+                part.places += end - at;
+                at = end;
+                continue;
+            }
+            let known = existing.remove(&state.record).unwrap_or_default();
             let mut text = String::new();
             let mut versions = Vec::new();
+            let mut last = None;
             let mut taken = 0;
             for place in &places[at..end] {
                 // A record with more than a batch holds is continued in the next one.
@@ -314,16 +356,20 @@ impl Project {
                 taken += 1;
                 source.line_at(place.offset, &mut text).map_err(unreadable)?;
                 bytes += text.len();
-                match self.version(&text, &state.record, rules)? {
-                    version if known.has(&version) => part.known += 1,
-                    version if version.content.is_none() && !known.precedes(&version, &versions) => {
-                        part.without_effect += 1
-                    }
-                    version => versions.push(version),
+                let version = self.version(&text, &state.record, rules)?;
+                if version.content.is_none() && !known.precedes(&version, &versions) {
+                    part.without_effect += 1;
+                    continue;
+                }
+                last = Some((version.valid_from, version.content.clone()));
+                match known.has(&version) {
+                    true => part.known += 1,
+                    false => versions.push(version),
                 }
             }
             part.places += taken;
-            self.plan_record(import, state, rules, &mut known, versions, &mut part).await?;
+            let lines = Lines { versions, last: last.filter(|_| at + taken == end), is_complete: at + taken == end };
+            self.plan_record(import, state, rules, known, lines, &mut part).await?;
             at += taken;
             if at < end || bytes >= BATCH_BYTES {
                 break;
@@ -370,58 +416,60 @@ impl Project {
         import: &HistoryImport,
         state: &RecordState,
         rules: Rules<'_>,
-        known: &mut Known,
-        versions: Vec<LoadedVersion>,
+        known: Known,
+        lines: Lines,
         part: &mut Part,
     ) -> Result<(), Error> {
-        let (last_new, last_content) = match versions.iter().max_by_key(|v| v.valid_from) {
-            // Entries added in order: of equal instants the later line is the later entry.
-            Some(_) => {
-                let last = versions.iter().enumerate().max_by_key(|(n, v)| (v.valid_from, *n)).map(|(_, v)| v);
-                (last.map(|v| v.valid_from), last.and_then(|v| v.content.clone()))
-            }
-            None => (None, None),
-        };
-        let head_is_new = last_new.is_some_and(|new| known.newest.is_none_or(|old| new >= old));
-        let live_none = matches!(state.live, Live::Absent { outside_rule: 0 });
-        let mut live = LiveWrite::Leave;
-        let mut expected_live = ExpectedLive::Unchecked;
-        let mut after = None;
-        if import.seed_live && live_none {
-            let seed = match (head_is_new, last_content.clone()) {
-                (true, content) => content.map(|(doc, _)| doc),
-                (false, _) => self.head_document(&state.record).await?.map(Arc::new),
-            };
-            if let Some(doc) = seed {
-                expected_live = ExpectedLive::Absent;
-                live = LiveWrite::Seed(doc.as_ref().clone());
-                after = Some(doc);
-                part.seeded.push(state.record.clone());
-            }
-        }
-        let head_oid: Option<Oid> = match head_is_new {
-            true => last_content.as_ref().map(|(_, oid)| *oid),
+        let record = &state.record;
+        let Lines { versions, last, is_complete } = lines;
+        let newest_line = versions.last().map(|v| v.valid_from);
+        let head_is_new = newest_line.is_some_and(|new| known.newest.is_none_or(|(old, _)| new >= old));
+        let head_oid = match head_is_new {
+            true => versions.last().and_then(|v| v.content.as_ref()).map(|(_, oid)| *oid),
             false => state.head.as_ref().and_then(|h| h.head.oid),
         };
-        let live_oid = match &state.live {
+        let live_none = matches!(state.live, Live::Absent { outside_rule: 0 });
+        let (mut live, mut expected_live, mut after) = (LiveWrite::Leave, ExpectedLive::Unchecked, None);
+        let mut live_oid = match &state.live {
             Live::One(live) => live.oid.as_ref().ok().copied(),
-            _ if after.is_some() => head_oid,
             _ => None,
         };
-        if live_oid != head_oid && !matches!(state.live, Live::Absent { outside_rule: 0 })
-            || (live_none && after.is_none() && head_oid.is_some())
-        {
-            part.dirty.push(state.record.clone());
+        // What comes in parts is seeded with the last one: before that its last version is not known.
+        if import.seed_live && live_none && head_oid.is_some() && is_complete {
+            // The line has the secrets too, which history does not hold.
+            let of_line = last.filter(|(_, content)| content.as_ref().map(|(_, oid)| *oid) == head_oid);
+            let doc = match of_line.and_then(|(_, content)| content) {
+                Some((doc, _)) => Ok(Some(doc.as_ref().clone())),
+                None => self.head_document(record).await,
+            };
+            let seed = doc.and_then(|doc| doc.map(|doc| seed_document(doc, record, rules)).transpose());
+            match seed {
+                Ok(None) => {}
+                Ok(Some(seed)) => {
+                    live_oid = Some(seed.oid);
+                    expected_live = ExpectedLive::Absent;
+                    live = LiveWrite::Seed(seed.value.as_ref().clone());
+                    after = Some(seed.value);
+                    part.seeded.push(record.clone());
+                }
+                // Its history is loaded; only its live row has to wait.
+                Err(error) => part.refused.push((record.clone(), error)),
+            }
         }
+        let has_row = !matches!(state.live, Live::Absent { outside_rule: 0 });
+        if live_oid != head_oid || (has_row && live_oid.is_none()) {
+            part.dirty.push(record.clone());
+        }
+        part.judged.push(record.clone());
         if versions.is_empty() && matches!(live, LiveWrite::Leave) {
             return Ok(());
         }
         let meta = Object::new().with("via", "history");
-        part.loaded += versions.len() as u64;
+        part.loaded.push((record.clone(), versions.len() as u64));
         part.changes.push(PlannedChange {
-            record: state.record.clone(),
+            record: record.clone(),
             expected: state.head.clone(),
-            existing: std::mem::take(&mut known.spans),
+            existing: known.spans,
             expected_live,
             live_oid,
             live,
@@ -432,21 +480,29 @@ impl Project {
         Ok(())
     }
 
+    /// Reads the document of HEAD, for a record whose file does not hold it.
     async fn head_document(&self, record: &RecordKey) -> Result<Option<Value>, Error> {
-        let scope = Scope::Records(vec![record.clone()]);
-        let at = AsOf::Recorded(Timestamp::OPEN.plus_millis(-1));
-        let rows = self.adapter.as_of(&self.settings.env, &scope, at, Detail::Document);
-        Ok(rows.try_concat().await?.into_iter().next().and_then(|row| row.entry.doc))
+        let head = self.entry_at(record, &Reference::Head).await?;
+        let fields = recorded_secrets(&head);
+        if !fields.is_empty() {
+            return Err(Error::SecretsNeeded { record: record.clone(), fields });
+        }
+        Ok(head.doc)
     }
 
-    async fn apply_batch(&self, options: &Options, part: &Part) -> Result<Vec<(RecordKey, Error)>, Error> {
+    async fn apply_batch(&self, options: &Options, part: &mut Part) -> Result<Vec<(RecordKey, Error)>, Error> {
         let mut options = options.clone();
         if options.message.trim().is_empty() {
             options.message = "load history".to_owned();
         }
-        let plan = self.plan(Verb::Import, &options, part.changes.clone());
-        let (cleared, left_out) = judge(plan, &self.settings, self.collections(), options.gate(), OnRefusal::LeaveOut)?;
-        if options.dry_run || cleared.plan().changes.is_empty() {
+        let plan = self.plan(Verb::Import, &options, std::mem::take(&mut part.changes));
+        let (gate, on_refusal) = (options.gate(), OnRefusal::LeaveOut);
+        if options.dry_run {
+            let (_, left_out) = preview(plan, &self.settings, self.collections(), gate, on_refusal)?;
+            return Ok(left_out);
+        }
+        let (cleared, left_out) = judge(plan, &self.settings, self.collections(), gate, on_refusal)?;
+        if cleared.plan().changes.is_empty() {
             return Ok(left_out);
         }
         let bound = cleared.bind(op_id(&*self.ids), part.now);
@@ -460,7 +516,18 @@ impl Project {
 struct Known {
     seen: HashSet<(Timestamp, Option<Oid>)>,
     spans: Vec<Span>,
-    newest: Option<Timestamp>,
+    /// HEAD's place in valid order.
+    newest: Option<(Timestamp, Seq)>,
+}
+
+/// One record's lines in one batch.
+struct Lines {
+    /// What is to be written, in ascending order.
+    versions: Vec<LoadedVersion>,
+    /// The last line, whether it is to be written or was there already.
+    last: Option<(Timestamp, Option<(Arc<Value>, Oid)>)>,
+    /// No line of the record is left for another batch.
+    is_complete: bool,
 }
 
 impl Known {
@@ -473,10 +540,9 @@ impl Known {
         };
         if span.in_valid_order {
             self.seen.insert((address.valid_from, address.oid));
+            self.newest = self.newest.max(Some(span.order()));
         }
         self.spans.push(span);
-        let newest = head(&self.spans).and_then(|seq| self.spans.iter().find(|s| s.seq == seq));
-        self.newest = newest.map(|s| s.valid_from);
     }
 
     fn has(&self, version: &LoadedVersion) -> bool {
@@ -494,25 +560,30 @@ impl Known {
 struct Part {
     changes: Vec<PlannedChange>,
     places: usize,
-    loaded: u64,
+    /// How many entries each change writes.
+    loaded: Vec<(RecordKey, u64)>,
     known: u64,
     without_effect: u64,
     seeded: Vec<RecordKey>,
+    /// Records that were compared with live, in ascending order.
+    judged: Vec<RecordKey>,
     dirty: Vec<RecordKey>,
+    refused: Vec<(RecordKey, Error)>,
     now: Timestamp,
 }
 
 impl Part {
     fn count(&self, report: &mut HistoryReport, left_out: &[(RecordKey, Error)]) {
         let out = |record: &RecordKey| left_out.iter().any(|(r, _)| r == record);
-        let lost: usize = self.changes.iter().filter(|c| out(&c.record)).map(|c| c.entries.len()).sum();
-        report.loaded += self.loaded - lost as u64;
+        report.loaded += self.loaded.iter().filter(|(r, _)| !out(r)).map(|(_, entries)| entries).sum::<u64>();
         report.known += self.known;
         report.without_effect += self.without_effect;
         report.seeded += self.seeded.iter().filter(|r| !out(r)).count() as u64;
         // A record whose lines come in two batches is judged by the last.
-        report.dirty.retain(|r| !self.changes.iter().any(|c| c.record == *r));
-        report.dirty.extend(self.dirty.iter().cloned());
+        if report.dirty.last().is_some_and(|last| self.judged.first() == Some(last)) {
+            report.dirty.pop();
+        }
+        report.dirty.extend(self.dirty.iter().filter(|r| !out(r)).cloned());
     }
 }
 

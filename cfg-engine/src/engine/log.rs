@@ -111,7 +111,7 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// Only where the store fails.
+    /// [`Error::NoRecord`] and [`Error::Untracked`] for a named record without history.
     pub async fn log_as_of(
         &self,
         record: Option<&RecordKey>,
@@ -125,6 +125,12 @@ impl Project {
         };
         let detail = if with_doc { Detail::Document } else { Detail::Header };
         let rows: Vec<AsOfRow<Entry>> = self.adapter.as_of(&self.settings.env, &scope, at, detail).try_concat().await?;
+        if rows.is_empty()
+            && let Some(record) = record
+            && self.state(record).await?.head.is_none()
+        {
+            return Err(self.no_history_of(record).await);
+        }
         Ok(rows
             .into_iter()
             .map(|row| AsOfEntry { entry: row.entry, estimated_before_import: row.estimated_before_import })

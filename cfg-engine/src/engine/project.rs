@@ -127,11 +127,18 @@ impl Project {
     }
 
     pub(crate) fn rules(&self, record: &RecordKey) -> Result<Rules<'_>, Error> {
+        self.own(record)?;
         Ok(Rules { collection: self.collection(&record.collection)?, settings: &self.settings })
+    }
+
+    /// Refuses a record of another env: its history is not this project's to read or write.
+    pub(crate) fn own(&self, record: &RecordKey) -> Result<(), Error> {
+        if record.env == self.settings.env { Ok(()) } else { Err(Error::other_env(record, &self.settings.env)) }
     }
 
     /// Reads live and head of some records, in the order of record keys.
     pub(crate) async fn states(&self, records: &[RecordKey]) -> Result<Vec<RecordState>, Error> {
+        records.iter().try_for_each(|record| self.own(record))?;
         let scope = Scope::Records(records.to_vec());
         let chunks = self.adapter.records(&self.settings.env, &scope);
         Ok(chunks.try_concat().await?)

@@ -5,7 +5,7 @@ use super::report::Report;
 use super::transact::{OnMoved, Request};
 use crate::document::{FieldPath, Object, Value};
 use crate::error::Error;
-use crate::history::{Entry, RecordKey, Reference};
+use crate::history::{DocState, Entry, RecordKey, Reference};
 use crate::plan::gates::OnRefusal;
 use crate::plan::{RestoreInput, Verb, plan_restore};
 
@@ -36,20 +36,27 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit), [`Error::NoVersion`], [`Error::NoDocument`] for a deletion or a
-    /// thinned document, and [`Error::SecretsNeeded`] for a deleted record that had secrets.
+    /// As [`commit`](Self::commit), [`Error::NoVersion`], [`Error::NoDocument`] for a deletion (unless it
+    /// is HEAD: then what came back goes again) or a thinned document, and [`Error::SecretsNeeded`] for a deleted record that had secrets.
     pub async fn restore(&self, restore: &Restore, options: &Options) -> Result<Report, Error> {
         let target = self.entry_at(&restore.record, &restore.reference).await?;
         let had_secrets = recorded_secrets(&target);
-        let doc = target.doc.clone().ok_or_else(|| Error::NoDocument {
-            record: restore.record.clone(),
-            reference: restore.reference.to_string(),
-            reason: match target.doc_state {
-                crate::history::DocState::Thinned => "retention dropped it",
-                _ => "it is a deletion",
-            },
-        })?;
-        let fitted = self.adapter.fit(&restore.record, doc).await?;
+        let is_head = restore.reference == Reference::Head;
+        let fitted = match target.doc.clone() {
+            Some(doc) => Some(self.adapter.fit(&restore.record, doc).await?),
+            // HEAD is a deletion and something came back around the tool.
+            None if is_head && target.header.is_tombstone() => None,
+            None => {
+                return Err(Error::NoDocument {
+                    record: restore.record.clone(),
+                    reference: restore.reference.to_string(),
+                    reason: match target.doc_state {
+                        DocState::Thinned => "retention dropped it",
+                        _ => "it is a deletion",
+                    },
+                });
+            }
+        };
         let request = Request {
             verb: Verb::Restore,
             records: vec![restore.record.clone()],
@@ -60,13 +67,14 @@ impl Project {
         };
         let meta = Object::new();
         let input = RestoreInput {
-            target: &fitted,
+            target: fitted.as_ref(),
             from_seq: target.header.seq,
             from_entry: target.entry_id,
             had_secrets: &had_secrets,
             secrets: &restore.secrets,
             without_secrets: restore.without_secrets,
-            discard_drift: restore.force || restore.reference == Reference::Head,
+            is_head,
+            discard_drift: restore.force || is_head,
             meta: &meta,
         };
         self.transact(request, |state| plan_restore(state, self.rules(&state.record)?, &input)).await
@@ -74,7 +82,7 @@ impl Project {
 }
 
 /// Returns where a version had secrets: its entry names the places, never the values.
-fn recorded_secrets(entry: &Entry) -> Vec<FieldPath> {
+pub(crate) fn recorded_secrets(entry: &Entry) -> Vec<FieldPath> {
     let listed = entry.header.meta.get("secrets").and_then(Value::as_array).unwrap_or_default();
     listed.iter().filter_map(|path| path.as_str()?.parse().ok()).collect()
 }

@@ -77,6 +77,7 @@ impl Project {
     ///
     /// [`Error::NoVersion`], [`Error::Untracked`], [`Error::AmbiguousReference`].
     pub async fn entry_at(&self, record: &RecordKey, reference: &Reference) -> Result<Entry, Error> {
+        self.own(record)?;
         let no_version = || Error::NoVersion { record: record.clone(), reference: reference.to_string() };
         let seq = match reference {
             Reference::Seq(seq) => *seq,
@@ -91,7 +92,13 @@ impl Project {
                 let rows = rows.try_concat().await?;
                 return match rows.into_iter().next() {
                     Some(row) if !row.estimated_before_import => Ok(row.entry),
-                    _ => Err(no_version()),
+                    Some(_) => Err(Error::NoDocument {
+                        record: record.clone(),
+                        reference: reference.to_string(),
+                        reason: "it lies before the import, and what was live then is not known",
+                    }),
+                    None if self.state(record).await?.head.is_none() => Err(self.no_history(record).await),
+                    None => Err(no_version()),
                 };
             }
             Reference::Tag(name) => {

@@ -1,6 +1,7 @@
 //! Read, plan, judge, apply; again where somebody else was faster and nothing of theirs is lost by it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
@@ -8,15 +9,17 @@ use super::document::masked;
 use super::op_ids::op_id;
 use super::project::{Options, Project};
 use super::report::{Replaced, Report, RowOutcome, RowResult, Written};
-use crate::adapter::{AdapterError, ClockReading, EntryQuery, HeadRef, Live, LiveWrite, RecordState, Scope};
+use crate::adapter::{AdapterError, ClockReading, Detail, EntryQuery, HeadRef, Live, LiveWrite, RecordState, Scope};
 use crate::document::Oid;
 use crate::error::Error;
 use crate::history::{Entry, OpId, RecordKey, Timestamp};
-use crate::plan::gates::{OnRefusal, judge};
+use crate::plan::gates::{OnRefusal, judge, preview};
 use crate::plan::{Base, Bound, Plan, PlanView, Planned, PlannedChange, Verb};
 
 /// How often a change is planned anew before it is given up.
 const ATTEMPTS: u32 = 12;
+/// How often a verb over many records waits for one of them before it goes on without it.
+const PATIENCE: u32 = 4;
 
 /// What a moved HEAD means to a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,27 +51,26 @@ impl Project {
     where
         F: Fn(&RecordState) -> Result<Planned, Error> + Send + Sync,
     {
-        self.ensure_env().await?;
+        if !request.options.dry_run {
+            self.ensure_env().await?;
+        }
         let mut records = request.records.clone();
         records.sort();
         records.dedup();
         let key = request.op_id.as_ref().or(request.options.idempotency_key.as_ref());
-        if let Some(key) = key
-            && let Some(report) = self.replay(&records, key).await?
-        {
-            return Ok(report);
-        }
         let op_id = key.cloned().unwrap_or_else(|| op_id(&*self.ids));
         let mut failed: BTreeMap<RecordKey, Error> = BTreeMap::new();
         let mut seen: Option<Seen> = None;
-        let mut uncertain = false;
+        let mut uncertain = key.is_some() && !request.options.dry_run;
+        let mut moved: BTreeMap<RecordKey, u32> = BTreeMap::new();
         for _ in 0..ATTEMPTS {
             records.retain(|record| !failed.contains_key(record));
             let states = if records.is_empty() { Vec::new() } else { self.states(&records).await? };
-            // An attempt whose outcome is unknown may have landed since it was looked up. What the
-            // states just read hold is decided; what lands after them fails on the tips.
+            // The same key may have been used before, by a call that runs beside this one too, and an
+            // attempt whose outcome is unknown may have landed since it was looked up. What the states
+            // just read hold is decided; what lands after them fails on the tips.
             if uncertain && let Some(report) = self.replay(&records, &op_id).await? {
-                return Ok(finish(report.rows, failed, None));
+                return Ok(Report { replayed: true, ..finish(report.rows, failed, None) });
             }
             if request.on_moved == OnMoved::Conflict {
                 match &seen {
@@ -91,13 +93,15 @@ impl Project {
                 }
             }
             let plan = self.plan(request.verb, request.options, changes);
-            let (cleared, left_out) =
-                judge(plan, &self.settings, self.collections(), request.options.gate(), request.on_refusal)?;
-            failed.extend(left_out);
+            let gate = request.options.gate();
             if request.options.dry_run {
-                let view = PlanView::of(cleared.plan(), self.collections(), &self.ids.fresh());
+                let (plan, left_out) = preview(plan, &self.settings, self.collections(), gate, request.on_refusal)?;
+                failed.extend(left_out);
+                let view = PlanView::of(&plan, self.collections(), &self.ids.fresh());
                 return Ok(finish(rows, failed, Some(view)));
             }
+            let (cleared, left_out) = judge(plan, &self.settings, self.collections(), gate, request.on_refusal)?;
+            failed.extend(left_out);
             if cleared.plan().changes.is_empty() {
                 return Ok(finish(rows, failed, None));
             }
@@ -108,21 +112,29 @@ impl Project {
                     return Ok(finish(rows, failed, None));
                 }
                 Err(error) => {
-                    if let Some(mut report) = self.look_up(&error, &cleared.plan().changes, &op_id).await? {
-                        report.rows.extend(rows);
-                        return Ok(finish(report.rows, failed, None));
+                    if let Some(found) = self.look_up(&error, &cleared.plan().changes, &op_id).await? {
+                        // This very batch, or one that a call with the same key made beside this one.
+                        let own = found.written().zip(&bound.entries).all(|(written, entries)| {
+                            entries.iter().map(|e| e.entry_id).eq(written.entries.iter().map(|e| e.entry_id))
+                        });
+                        rows.extend(if own { self.written(&cleared.plan().changes, bound) } else { found.rows });
+                        return Ok(Report { replayed: !own, ..finish(rows, failed, None) });
                     }
                     uncertain |= matches!(error, AdapterError::UnknownOutcome);
-                    match settle(error, request.on_refusal)? {
+                    match settle(error, request.on_refusal, &mut moved)? {
                         Settled::Again => {}
                         Settled::Without(record, error) => drop(failed.insert(record, error)),
                     }
                 }
             }
         }
+        let contended = |record: &RecordKey| Error::Contended { record: record.clone(), attempts: ATTEMPTS };
         match records.first() {
-            Some(record) => Err(Error::Contended { record: record.clone(), attempts: ATTEMPTS }),
-            None => Ok(finish(Vec::new(), failed, None)),
+            Some(record) if request.on_refusal == OnRefusal::Whole => Err(contended(record)),
+            _ => {
+                failed.extend(records.iter().map(|record| (record.clone(), contended(record))));
+                Ok(finish(Vec::new(), failed, None))
+            }
         }
     }
 
@@ -176,15 +188,17 @@ impl Project {
 
     /// Reports what a batch with this op_id wrote, if there was one.
     async fn replay(&self, records: &[RecordKey], op_id: &OpId) -> Result<Option<Report>, Error> {
-        let Some(first) = records.first() else { return Ok(None) };
-        let mut query = EntryQuery::new(self.settings.env.clone(), Scope::Records(vec![first.clone()]));
-        query.op_id = Some(op_id.clone());
-        let found: Vec<Entry> = self.adapter.entries(&query).try_concat().await?;
-        if found.is_empty() {
+        if records.is_empty() {
             return Ok(None);
         }
-        query.scope = Scope::Records(records.to_vec());
+        // Any of them: a record on which the batch had nothing to do has no entry of it.
+        let mut query = EntryQuery::new(self.settings.env.clone(), Scope::Records(records.to_vec()));
+        query.op_id = Some(op_id.clone());
+        query.detail = Detail::Document;
         let entries: Vec<Entry> = self.adapter.entries(&query).try_concat().await?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
         let mut by_record: BTreeMap<RecordKey, Vec<Entry>> = BTreeMap::new();
         for entry in entries {
             by_record.entry(entry.header.record.clone()).or_default().push(entry);
@@ -192,9 +206,12 @@ impl Project {
         let rows = records.iter().map(|record| {
             let result = match by_record.remove(record).and_then(|entries| Some((entries.last()?.clone(), entries))) {
                 None => Ok(RowOutcome::Unchanged { head: None }),
-                Some((entry, entries)) => {
+                Some((mut entry, mut entries)) => {
                     let base = Base { record: record.clone(), seq: Some(entry.header.seq), oid: entry.header.oid };
-                    Ok(RowOutcome::Written(Box::new(Written { entry, entries, replaced: None, doc: None, base })))
+                    entries.iter_mut().for_each(|entry| entry.doc = None);
+                    // What history holds of it; secrets are only in live.
+                    let doc = entry.doc.take().map(Arc::new);
+                    Ok(RowOutcome::Written(Box::new(Written { entry, entries, replaced: None, doc, base })))
                 }
             };
             RowResult { record: record.clone(), result }
@@ -231,8 +248,20 @@ enum Settled {
 }
 
 /// Decides what an adapter's error means for the attempt.
-fn settle(error: AdapterError, on_refusal: OnRefusal) -> Result<Settled, Error> {
+fn settle(error: AdapterError, on_refusal: OnRefusal, moved: &mut BTreeMap<RecordKey, u32>) -> Result<Settled, Error> {
     match error {
+        // One record that others never let go of must not keep all the others waiting.
+        AdapterError::StaleHead { record, .. } | AdapterError::StaleLive { record }
+            if on_refusal == OnRefusal::LeaveOut =>
+        {
+            let times = moved.entry(record.clone()).or_default();
+            *times += 1;
+            if *times < PATIENCE {
+                return Ok(Settled::Again);
+            }
+            let attempts = *times;
+            Ok(Settled::Without(record.clone(), Error::Contended { record, attempts }))
+        }
         // Another look decides whether the author has to.
         AdapterError::StaleHead { .. }
         | AdapterError::StaleLive { .. }

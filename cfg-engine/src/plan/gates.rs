@@ -46,7 +46,7 @@ pub(crate) enum OnRefusal {
 /// The first refusal, where `on_refusal` says that the whole plan falls, or where nothing may pass
 /// (a gated env, a secret in the message).
 pub(crate) fn judge(
-    mut plan: Plan,
+    plan: Plan,
     settings: &Settings,
     collections: &[CollectionConfig],
     gate: SecretGate,
@@ -54,6 +54,26 @@ pub(crate) fn judge(
 ) -> Result<(Cleared, Vec<(RecordKey, Error)>), Error> {
     if settings.gated && plan.verb != super::Verb::Init {
         return Err(Error::Gated { env: settings.env.to_string() });
+    }
+    let (plan, left_out) = preview(plan, settings, collections, gate, on_refusal)?;
+    Ok((Cleared { plan }, left_out))
+}
+
+/// Judges a plan that is only shown: all but the approval, which is asked for *with* the plan.
+///
+/// # Errors
+///
+/// As [`judge`], but for a gated env.
+pub(crate) fn preview(
+    mut plan: Plan,
+    settings: &Settings,
+    collections: &[CollectionConfig],
+    gate: SecretGate,
+    on_refusal: OnRefusal,
+) -> Result<(Plan, Vec<(RecordKey, Error)>), Error> {
+    // A record of another env would be that env's history, around its gate.
+    if let Some(change) = plan.changes.iter().find(|change| change.record.env != plan.env) {
+        return Err(Error::other_env(&change.record, &plan.env));
     }
     let mut left_out = Vec::new();
     if gate == SecretGate::Configured && settings.on_secret == OnSecret::Refuse {
@@ -72,7 +92,7 @@ pub(crate) fn judge(
         }
         plan.changes = kept;
     }
-    Ok((Cleared { plan }, left_out))
+    Ok((plan, left_out))
 }
 
 fn secret_in(change: &PlannedChange, settings: &Settings, collections: &[CollectionConfig]) -> Option<Error> {

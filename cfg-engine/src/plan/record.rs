@@ -7,7 +7,7 @@ use super::{PlannedChange, PlannedEntry};
 use crate::adapter::{ExpectedLive, LiveDoc, LiveWrite, RecordState, StoredDoc};
 use crate::config::{CollectionConfig, Settings, Shape};
 use crate::document::{
-    Assignment, Edit, EntryId, FieldPath, FieldPolicy, Object, Oid, PathChange, Treatment, Value, apply_changes,
+    Assignment, Edit, EntryId, FieldPath, FieldPolicy, Object, Oid, PathChange, Step, Treatment, Value, apply_changes,
     assign, dropped_fields, is_secret_marker, json_patch, live_changes, merge_patch, oid, same,
 };
 use crate::error::Error;
@@ -52,8 +52,8 @@ pub(crate) struct CommitInput<'a> {
 /// The version a restore goes back to.
 #[derive(Debug, Clone)]
 pub(crate) struct RestoreInput<'a> {
-    /// Its stored document, mapped onto what the store can hold now.
-    pub(crate) target: &'a Value,
+    /// Its stored document, mapped onto what the store can hold now; `None` where it is a deletion.
+    pub(crate) target: Option<&'a Value>,
     pub(crate) from_seq: Seq,
     pub(crate) from_entry: EntryId,
     /// Where that version had secrets.
@@ -61,6 +61,8 @@ pub(crate) struct RestoreInput<'a> {
     /// Secrets given by the caller.
     pub(crate) secrets: &'a [(FieldPath, Value)],
     pub(crate) without_secrets: bool,
+    /// The version is to be HEAD still: nobody may have committed since it was looked up.
+    pub(crate) is_head: bool,
     /// Record drift and overwrite it.
     pub(crate) discard_drift: bool,
     pub(crate) meta: &'a Object,
@@ -154,7 +156,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
                 return Ok(Planned::Change(Box::new(change)));
             }
             let mut meta = rules.meta(input.meta);
-            note_secrets(&mut meta, &edited, policy);
+            note_secrets(&mut meta, &edited, &live.value, policy);
             entries.push(edited.entry(Op::Commit, base, meta, live, policy));
             change.live = LiveWrite::Update(edited.changes);
             change.expected_live = ExpectedLive::At(live.image.clone());
@@ -163,11 +165,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
         None => {
             let seed = seed_document(target, record, rules)?;
             let mut meta = rules.meta(input.meta);
-            let secrets = policy.secret_paths(&seed.value);
-            if let Some(path) = secrets.iter().find(|path| path.get(&seed.value).is_some_and(is_secret_marker)) {
-                return Err(Error::SecretsNeeded { record: record.clone(), fields: vec![path.clone()] });
-            }
-            list_secrets(&mut meta, "secrets", &secrets);
+            list_secrets(&mut meta, "secrets", &policy.secret_paths(&seed.value));
             entries.push(seed.entry(Op::Commit, base, meta, policy));
             change.live = LiveWrite::Seed(seed.value.as_ref().clone());
             change.expected_live = ExpectedLive::Absent;
@@ -188,14 +186,21 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
             _ => Error::Untracked { record: record.clone() },
         });
     }
+    if input.is_head
+        && let Some(head) = standing.head()
+        && head.head.entry_id != input.from_entry
+    {
+        return Err(Error::StaleHead { record: record.clone(), current: Some(Box::new(head.clone())) });
+    }
     if let Some(drift) = standing.drift(record)
         && !input.discard_drift
     {
         return Err(drift);
     }
+    let Some(target) = input.target else { return restore_deletion(state, &standing, rules, input) };
     standing.refuse_outside_rule(record)?;
     let policy = rules.policy();
-    let mut target = input.target.clone();
+    let mut target = target.clone();
     for (path, value) in input.secrets {
         let set = PathChange { path: path.clone(), edit: Edit::Set(value.clone()) };
         apply_changes(&mut target, &[set]).map_err(|e| {
@@ -212,18 +217,14 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
     }
     let mut change = start(state, &standing);
     let mut entries = preimages(&standing, rules, input.meta);
-    let mut meta = rules.meta(input.meta);
-    meta.insert(
-        "restored_from",
-        Object::new().with("seq", input.from_seq.0).with("entry_id", input.from_entry.to_hex()),
-    );
+    let mut meta = restored_meta(rules, input);
     match standing.live() {
         Some((live, _)) => {
             let edited = edit_live(live, &target, record, rules)?;
             if edited.changes.is_empty() && entries.is_empty() {
                 return Ok(Planned::Nothing);
             }
-            note_secrets(&mut meta, &edited, policy);
+            note_secrets(&mut meta, &edited, &live.value, policy);
             entries.push(edited.entry(Op::Restore, None, meta, live, policy));
             change.expected_live = ExpectedLive::At(live.image.clone());
             change.live = if edited.changes.is_empty() { LiveWrite::Leave } else { LiveWrite::Update(edited.changes) };
@@ -248,6 +249,27 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
         }
     }
     change.entries = entries;
+    Ok(Planned::Change(Box::new(change)))
+}
+
+fn restored_meta(rules: Rules<'_>, input: &RestoreInput<'_>) -> Object {
+    let from = Object::new().with("seq", input.from_seq.0).with("entry_id", input.from_entry.to_hex());
+    rules.meta(input.meta).with("restored_from", from)
+}
+
+/// Plans going back to a deletion: what came back around the tool is recorded and goes again.
+fn restore_deletion(
+    state: &RecordState,
+    standing: &Standing<'_>,
+    rules: Rules<'_>,
+    input: &RestoreInput<'_>,
+) -> Result<Planned, Error> {
+    let Some((live, _)) = standing.live() else { return Ok(Planned::Nothing) };
+    let mut change = start(state, standing);
+    change.entries = preimages(standing, rules, input.meta);
+    change.entries.push(tombstone(Op::Restore, None, restored_meta(rules, input)));
+    change.live = LiveWrite::Delete;
+    change.expected_live = ExpectedLive::At(live.image.clone());
     Ok(Planned::Change(Box::new(change)))
 }
 
@@ -455,9 +477,9 @@ fn edit_live(live: &LiveDoc, target: &Value, record: &RecordKey, rules: Rules<'_
 }
 
 /// A document that will be a new live row.
-struct Seeded {
-    value: Arc<Value>,
-    oid: Oid,
+pub(crate) struct Seeded {
+    pub(crate) value: Arc<Value>,
+    pub(crate) oid: Oid,
 }
 
 impl Seeded {
@@ -478,7 +500,8 @@ impl Seeded {
     }
 }
 
-fn seed_document(target: Value, record: &RecordKey, rules: Rules<'_>) -> Result<Seeded, Error> {
+/// Lays the live rule's equality pairs over a document that will be a new live row, and checks it.
+pub(crate) fn seed_document(target: Value, record: &RecordKey, rules: Rules<'_>) -> Result<Seeded, Error> {
     let mut value = target;
     // Where the record holds the rule's fields itself they are part of what is hashed.
     if rules.collection.shape == Shape::Row {
@@ -491,6 +514,11 @@ fn seed_document(target: Value, record: &RecordKey, rules: Rules<'_>) -> Result<
             return Err(Error::LiveRule { record: record.clone() });
         }
     }
+    let mut hidden = rules.policy().secret_paths(&value);
+    hidden.retain(|path| path.get(&value).is_some_and(is_secret_marker));
+    if !hidden.is_empty() {
+        return Err(Error::SecretsNeeded { record: record.clone(), fields: hidden });
+    }
     let oid = input_oid(&value, record, rules.policy())?;
     Ok(Seeded { value: Arc::new(value), oid })
 }
@@ -499,7 +527,7 @@ fn input_oid(doc: &Value, record: &RecordKey, policy: &FieldPolicy) -> Result<Oi
     oid(doc, policy).map_err(|e| {
         Error::refused_for(
             record,
-            "unhashable",
+            "unhashable_document",
             format!("the document for {record} has {e}"),
             "change the value at that place",
         )
@@ -518,7 +546,7 @@ fn target_document(
             rules.policy().mask_secrets(&mut shown);
             Ok(shown)
         }
-        None => Err(Error::NoRecord { address: record.to_string() }),
+        None => Err(standing.drift(record).unwrap_or_else(|| Error::NoRecord { address: record.to_string() })),
     };
     let fix = "look at the document with: cfg get";
     let target = match content {
@@ -534,7 +562,39 @@ fn target_document(
             doc
         }
     };
+    refuse_stray_markers(&target, record, rules.policy())?;
     with_id(target, record, rules.collection)
+}
+
+/// Refuses `{"$secret": true}` where no secret is: it stands for a value that is hidden, and written as
+/// it stands it would be that value from then on.
+pub(crate) fn refuse_stray_markers(target: &Value, record: &RecordKey, policy: &FieldPolicy) -> Result<(), Error> {
+    fn find(value: &Value, path: &mut Vec<Step>, found: &mut Vec<FieldPath>) {
+        if is_secret_marker(value) {
+            return found.push(FieldPath::from_steps(path.clone()));
+        }
+        let mut into = |step: Step, value: &Value| {
+            path.push(step);
+            find(value, path, found);
+            path.pop();
+        };
+        match value {
+            Value::Object(object) => object.iter().for_each(|(key, value)| into(Step::Key(key.clone()), value)),
+            Value::Array(items) => items.iter().enumerate().for_each(|(n, value)| into(Step::Index(n), value)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    find(target, &mut Vec::new(), &mut found);
+    match found.into_iter().find(|path| policy.treatment(path) != Treatment::Secret) {
+        None => Ok(()),
+        Some(path) => Err(Error::refused_for(
+            record,
+            "stray_secret_marker",
+            format!("{path} of the document for {record} says {{\"$secret\": true}} and is no secret field"),
+            format!("write its value, or add {path} to secret_fields"),
+        )),
+    }
 }
 
 /// Checks that a document is an object and that an id inside it is this record's; in the row shape
@@ -581,15 +641,30 @@ fn differs_in_ignored(live: &Value, target: &Value, policy: &FieldPolicy) -> boo
     })
 }
 
-fn note_secrets(meta: &mut Object, edited: &Edited, policy: &FieldPolicy) {
+/// Records where the new document has secrets, and which of them this change wrote.
+fn note_secrets(meta: &mut Object, edited: &Edited, live: &Value, policy: &FieldPolicy) {
     let secrets = policy.secret_paths(&edited.after);
     list_secrets(meta, "secrets", &secrets);
-    let written: Vec<FieldPath> = edited
-        .changes
-        .iter()
-        .filter(|change| policy.treatment(&change.path) == Treatment::Secret)
-        .map(|change| change.path.clone())
-        .collect();
+    let mut written: Vec<FieldPath> = Vec::new();
+    let old = policy.secret_paths(live);
+    for change in &edited.changes {
+        if policy.treatment(&change.path) == Treatment::Secret {
+            written.push(change.path.clone());
+            continue;
+        }
+        // An array or object that is written whole carries its old secrets with it.
+        let below = |paths: &[FieldPath]| -> Vec<FieldPath> {
+            paths.iter().filter(|path| path.steps().starts_with(change.path.steps())).cloned().collect()
+        };
+        let mut carried: Vec<&Value> = below(&old).iter().filter_map(|path| path.get(live)).collect();
+        for path in below(&secrets) {
+            let Some(value) = path.get(&edited.after) else { continue };
+            match carried.iter().position(|old| *old == value) {
+                Some(at) => drop(carried.swap_remove(at)),
+                None => written.push(path),
+            }
+        }
+    }
     list_secrets(meta, "secrets_written", &written);
 }
 

@@ -1,5 +1,7 @@
 //! A plan as data: what `--dry-run` shows, and the value whose oid is `plan_oid`.
 
+use std::cell::Cell;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -7,8 +9,7 @@ use super::{Plan, PlannedChange, PlannedEntry};
 use crate::adapter::LiveWrite;
 use crate::config::CollectionConfig;
 use crate::document::{
-    Edit, FieldPath, FieldPolicy, Object, Oid, PathChange, Treatment, Value, apply_changes, canonical_bytes, diff, oid,
-    to_hex,
+    Edit, FieldPath, FieldPolicy, Object, Oid, PathChange, Treatment, Value, apply_changes, diff, oid, to_hex,
 };
 
 /// A plan as people and programs see it.
@@ -27,15 +28,16 @@ impl PlanView {
         let policy = |change: &PlannedChange| {
             collections.iter().find(|c| c.name == change.record.collection).map_or(&none, |c| &c.policy)
         };
-        let stored = Value::Object(
-            header(plan)
-                .with("v", 1)
-                .with("key", to_hex(key))
-                .with("changes", plan.changes.iter().map(|c| stored_change(c, policy(c), key)).collect::<Vec<_>>())
-                .with("objects", plan.objects.iter().map(stored_object).collect::<Vec<_>>()),
-        );
-        // The parts were all hashed before: a plan has no number but those of documents that passed.
-        let plan_oid = oid(&stored, &none).unwrap_or(Oid::from_bytes([0; 32]));
+        let key = HidingKey { key, used: Cell::new(false) };
+        let changes: Vec<Object> = plan.changes.iter().map(|c| stored_change(c, policy(c), &key)).collect();
+        let stored = header(plan)
+            .with("v", 1)
+            .with("changes", changes)
+            .with("objects", plan.objects.iter().map(stored_object).collect::<Vec<_>>());
+        // Without a secret the same plan has the same address every time.
+        let stored = if key.used.get() { stored.with("key", to_hex(key.key)) } else { stored };
+        // Documents stand in it as text: whatever depth and numbers they have, the plan has an address.
+        let plan_oid = oid(&Value::Object(stored), &none).expect("a plan is shallow and has whole numbers only");
         let shown = Object::new()
             .with("plan_oid", plan_oid.to_hex())
             .with("env", plan.env.as_str())
@@ -44,6 +46,28 @@ impl PlanView {
             .with("message", plan.message.as_str())
             .with("changes", plan.changes.iter().map(|c| shown_change(c, policy(c))).collect::<Vec<_>>());
         PlanView { plan_oid, shown }
+    }
+}
+
+/// The random key that secrets are hidden with, and whether one was.
+struct HidingKey<'k> {
+    key: &'k [u8; 32],
+    used: Cell<bool>,
+}
+
+impl HidingKey<'_> {
+    /// A secret enters a plan as an HMAC under the plan's own random key: two plans with different
+    /// secrets differ, and none tells its secret.
+    fn hide(&self, value: &Value) -> String {
+        self.used.set(true);
+        match Hmac::<Sha256>::new_from_slice(self.key) {
+            Ok(mut mac) => {
+                mac.update(value.to_interchange().as_bytes());
+                to_hex(&mac.finalize().into_bytes())
+            }
+            // HMAC takes keys of any length.
+            Err(_) => String::new(),
+        }
     }
 }
 
@@ -68,17 +92,22 @@ fn record(change: &PlannedChange) -> Object {
         .with("live_oid", change.live_oid.map(|oid| oid.to_hex()))
 }
 
-fn stored_change(change: &PlannedChange, policy: &FieldPolicy, key: &[u8; 32]) -> Object {
+fn stored_change(change: &PlannedChange, policy: &FieldPolicy, key: &HidingKey<'_>) -> Object {
     record(change)
         .with("head_entry", change.expected.as_ref().map(|h| h.head.entry_id.to_hex()))
         .with("live", stored_live(&change.live, policy, key))
-        .with(
-            "entries",
-            change.entries.iter().map(|entry| entry_value(entry).with("meta", entry.meta.clone())).collect::<Vec<_>>(),
-        )
+        .with("entries", change.entries.iter().map(stored_entry).collect::<Vec<_>>())
 }
 
-fn stored_live(live: &LiveWrite, policy: &FieldPolicy, key: &[u8; 32]) -> Object {
+fn stored_entry(entry: &PlannedEntry) -> Object {
+    entry_value(entry)
+        .with("author_class", entry.author.as_ref().map(|a| a.class.as_str()))
+        .with("estimated", entry.estimated)
+        .with("git_shas", entry.git_shas.clone())
+        .with("meta", entry.meta.clone())
+}
+
+fn stored_live(live: &LiveWrite, policy: &FieldPolicy, key: &HidingKey<'_>) -> Object {
     let kind = Object::new().with("kind", live_word(live));
     match live {
         LiveWrite::Update(changes) => {
@@ -87,10 +116,10 @@ fn stored_live(live: &LiveWrite, policy: &FieldPolicy, key: &[u8; 32]) -> Object
                 match &change.edit {
                     Edit::Unset => at.with("unset", true),
                     Edit::Set(value) if policy.treatment(&change.path) == Treatment::Secret => {
-                        at.with("secret", hidden(value, key))
+                        at.with("secret", key.hide(value))
                     }
                     // A whole branch may hold secrets below its path.
-                    Edit::Set(value) => at.with("set", hide_below(&change.path, value, policy, key)),
+                    Edit::Set(value) => at.with("set", hide_below(&change.path, value, policy, key).to_interchange()),
                 }
             });
             kind.with("changes", changes.collect::<Vec<_>>())
@@ -101,23 +130,23 @@ fn stored_live(live: &LiveWrite, policy: &FieldPolicy, key: &[u8; 32]) -> Object
                 .secret_paths(&doc)
                 .into_iter()
                 .filter_map(|path| {
-                    let secret = hidden(path.get(&doc)?, key);
+                    let secret = key.hide(path.get(&doc)?);
                     Some(PathChange { path, edit: Edit::Set(Value::Object(Object::new().with("secret", secret))) })
                 })
                 .collect();
             // The paths were just read from this document.
             let _ = apply_changes(&mut doc, &hide);
-            kind.with("doc", doc)
+            kind.with("doc", doc.to_interchange())
         }
         LiveWrite::Leave | LiveWrite::Delete => kind,
     }
 }
 
-fn hide_below(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &[u8; 32]) -> Value {
-    fn walk(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &[u8; 32]) -> Value {
+fn hide_below(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &HidingKey<'_>) -> Value {
+    fn walk(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &HidingKey<'_>) -> Value {
         use crate::document::Step;
         if policy.treatment(path) == Treatment::Secret {
-            return Value::Object(Object::new().with("secret", hidden(value, key)));
+            return Value::Object(Object::new().with("secret", key.hide(value)));
         }
         match value {
             Value::Object(object) => Value::Object(
@@ -135,25 +164,11 @@ fn hide_below(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &[u8; 
     if policy.is_empty() { value.clone() } else { walk(path, value, policy, key) }
 }
 
-/// A secret enters a plan as an HMAC under the plan's own random key: two plans with different
-/// secrets differ, and none tells its secret.
-fn hidden(value: &Value, key: &[u8; 32]) -> String {
-    let bytes = canonical_bytes(value, &FieldPolicy::default()).unwrap_or_default();
-    match Hmac::<Sha256>::new_from_slice(key) {
-        Ok(mut mac) => {
-            mac.update(&bytes);
-            to_hex(&mac.finalize().into_bytes())
-        }
-        // HMAC takes keys of any length.
-        Err(_) => String::new(),
-    }
-}
-
 fn stored_object(object: &crate::adapter::ObjectWrite) -> Object {
     Object::new()
         .with("kind", object.key.kind.as_str())
         .with("name", object.key.name.as_str())
-        .with("body", object.body.clone())
+        .with("body", object.body.as_ref().map(Value::to_interchange))
 }
 
 fn live_word(live: &LiveWrite) -> &'static str {

@@ -4,4 +4,5 @@
 
 mod adapters;
 mod corpus;
+mod model;
 mod sqlite;
