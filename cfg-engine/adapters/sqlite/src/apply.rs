@@ -12,6 +12,7 @@ use crate::heads::{self, seq_column};
 use crate::live_write;
 use crate::options::Names;
 use crate::prepare::{EntryRow, Prepared, PreparedChange};
+use crate::returning::{self, Returning};
 
 /// How far a batch's time may lie behind or ahead of the store's clock.
 const CLOCK_TOLERANCE_MS: i64 = 2000;
@@ -169,7 +170,8 @@ fn write_change(
     standing: Standing,
 ) -> Result<(), AdapterError> {
     let record = &change.record;
-    live_write::write(conn, catalog, change, standing.record_no)?;
+    let before = returning::find(conn, change, standing.record_no)?;
+    live_write::write(conn, catalog, change, before.as_ref())?;
     if change.entries.is_empty() && standing.head.is_none() {
         return Ok(());
     }
@@ -181,7 +183,7 @@ fn write_change(
         }
     };
     for entry in &change.entries {
-        insert_entry(conn, sql, record_no, change, entry)?;
+        insert_entry(conn, sql, record_no, change, entry, before.as_ref())?;
     }
     for (seq, valid_to, superseded_at) in &change.closed {
         let closed = conn.statement(&sql.close)?.execute([*valid_to, *superseded_at, record_no, *seq]).sql()?;
@@ -198,7 +200,10 @@ fn insert_entry(
     record_no: i64,
     change: &PreparedChange,
     entry: &EntryRow,
+    before: Option<&Returning>,
 ) -> Result<(), AdapterError> {
+    let own = (entry.doc.as_deref(), entry.doc_native.as_deref());
+    let (doc, doc_native) = before.map_or(own, |before| before.for_entry(entry));
     let written = conn.statement(&sql.insert_entry)?.execute(params![
         record_no,
         entry.seq,
@@ -220,8 +225,8 @@ fn insert_entry(
         entry.git_shas,
         entry.message,
         entry.doc_state,
-        entry.doc_native,
-        entry.doc,
+        doc_native,
+        doc,
     ]);
     match written {
         Ok(_) => Ok(()),

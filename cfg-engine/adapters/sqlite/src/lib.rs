@@ -67,6 +67,7 @@ mod options;
 mod prepare;
 mod read;
 mod readers;
+mod returning;
 mod row_shape;
 mod rule;
 mod schema;

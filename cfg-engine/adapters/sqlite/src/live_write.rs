@@ -15,6 +15,7 @@ use crate::connection::{Catalog, Conn};
 use crate::errors::{OrAdapterError, damaged, refused};
 use crate::live::{self, Image, Native};
 use crate::prepare::PreparedChange;
+use crate::returning::Returning;
 use crate::sql::quoted;
 use crate::table::LiveTable;
 use crate::{doc_shape, row_shape};
@@ -24,7 +25,7 @@ pub(crate) fn write(
     conn: &Conn,
     catalog: &Arc<Catalog>,
     change: &PreparedChange,
-    record_no: Option<i64>,
+    before: Option<&Returning>,
 ) -> Result<(), AdapterError> {
     let leave = matches!(change.live, LiveWrite::Leave);
     if leave && matches!(change.expected_live, ExpectedLive::Unchecked) {
@@ -46,7 +47,7 @@ pub(crate) fn write(
             if !rows.is_empty() {
                 return Err(writing.live_rule());
             }
-            writing.seed(doc, record_no)
+            writing.seed(doc, before)
         }
         _ => Err(damaged(format!("the batch for {}: a live write this adapter does not know", change.record))),
     }
@@ -206,11 +207,14 @@ impl Writing<'_> {
         }
     }
 
-    fn seed(&self, doc: &Value, record_no: Option<i64>) -> Result<(), AdapterError> {
+    fn seed(&self, doc: &Value, before: Option<&Returning>) -> Result<(), AdapterError> {
         let table = self.table;
         let mut row: BTreeMap<usize, Cell> = match table.doc {
-            Some(at) => BTreeMap::from([(at, Cell::Text(self.text_of(doc, record_no)?))]),
-            None => row_shape::seed(table, doc).map_err(|misfit| misfit.of(self.record))?,
+            Some(at) => {
+                let text = before.and_then(|before| before.text_of(doc)).map_or_else(|| doc.to_json(), str::to_owned);
+                BTreeMap::from([(at, Cell::Text(text))])
+            }
+            None => row_shape::seed(table, doc, before).map_err(|misfit| misfit.of(self.record))?,
         };
         let ids = table.id_parts(&self.record.id).ok_or_else(|| self.live_rule())?;
         let pairs = table.config.live_when.equality_pairs().map(|(field, value)| (table.column(field), value));
@@ -228,27 +232,6 @@ impl Writing<'_> {
         );
         self.run_one(&sql, row.into_values().collect())?;
         self.verify_one()
-    }
-
-    /// Returns the text of a document that comes back: as history has it, where history has it.
-    fn text_of(&self, doc: &Value, record_no: Option<i64>) -> Result<String, AdapterError> {
-        let (Some(record_no), Ok(oid)) = (record_no, oid(doc, &self.table.config.policy)) else {
-            return Ok(doc.to_json());
-        };
-        let sql = format!(
-            "SELECT doc FROM {} WHERE record_no = ?1 AND oid = ?2 AND doc IS NOT NULL AND doc_native IS NULL \
-             ORDER BY seq DESC LIMIT 1",
-            self.conn.shared.names.history
-        );
-        let mut statement = self.conn.statement(&sql)?;
-        let mut rows = statement.query(rusqlite::params![record_no, oid.as_bytes()]).sql()?;
-        if let Some(row) = rows.next().sql()? {
-            let text: String = row.get(0).sql()?;
-            if Value::from_json(&text).is_ok_and(|stored| stored == *doc) {
-                return Ok(text);
-            }
-        }
-        Ok(doc.to_json())
     }
 
     /// Makes sure that exactly one row satisfies the live rule for this record.

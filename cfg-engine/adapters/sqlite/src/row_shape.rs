@@ -10,6 +10,7 @@ use rusqlite::types::Value as Cell;
 
 use crate::cell::{Column, Default, Kind, Writer, borrowed};
 use crate::doc_shape::other_id;
+use crate::returning::Returning;
 use crate::table::LiveTable;
 
 /// A place, and why what stands there cannot be held.
@@ -202,7 +203,11 @@ pub(crate) fn stored(table: &LiveTable, cells: &[Cell], changes: &[PathChange]) 
 
 /// Returns what a seeded row holds, by column: the document, over it the live rule's equality pairs,
 /// over both the id.
-pub(crate) fn seed(table: &LiveTable, doc: &Value) -> Result<BTreeMap<usize, Cell>, Misfit> {
+pub(crate) fn seed(
+    table: &LiveTable,
+    doc: &Value,
+    before: Option<&Returning>,
+) -> Result<BTreeMap<usize, Cell>, Misfit> {
     let whole = || Misfit { path: FieldPath::root(), what: doc.type_name().to_owned() };
     let mut row = BTreeMap::new();
     for (name, value) in doc.as_object().ok_or_else(whole)? {
@@ -214,7 +219,11 @@ pub(crate) fn seed(table: &LiveTable, doc: &Value) -> Result<BTreeMap<usize, Cel
         // Where a column must have a value, "none" means the one it gives itself.
         let own = value.is_null() && column.not_null && !matches!(column.default, Default::None);
         if column.writer == Writer::Anyone && !own {
-            row.insert(at, write_cell(column, value)?);
+            let text = match column.kind {
+                Kind::Json => before.and_then(|before| before.text_of_column(name, value)),
+                _ => None,
+            };
+            row.insert(at, text.map_or_else(|| write_cell(column, value), |text| Ok(Cell::Text(text)))?);
         }
     }
     Ok(row)

@@ -1,6 +1,8 @@
 //! What can only be seen from inside: how many statements run, and how SQLite runs them.
 
-use cfg_engine::adapter::{AsOf, EntryQuery, RecordState, Scope};
+use cfg_engine::adapter::{
+    AdapterError, AsOf, EntryQuery, ExpectedVersion, ObjectKey, ObjectWrite, RecordState, Scope,
+};
 use cfg_engine::config::{CollectionConfig, LiveRule, Shape};
 use cfg_engine::history::{CollectionName, EnvName, IdKey, RecordKey, Timestamp};
 use cfg_engine::{Value, document::Object};
@@ -10,8 +12,9 @@ use tempfile::TempDir;
 use crate::apply::Statements;
 use crate::connection::{Conn, Purpose, Shared};
 use crate::options::SqliteOptions;
-use crate::readers::Sink;
-use crate::{as_of, entries, read, schema};
+use crate::prepare::{Prepared, PreparedObject};
+use crate::readers::{Readers, Sink};
+use crate::{as_of, entries, read, schema, writer};
 
 struct Opened {
     conn: Conn,
@@ -153,4 +156,44 @@ fn no_statement_is_compiled_for_each_record() {
         }
         assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
     }
+}
+
+fn object(conn: &Conn, name: &str, body: String) -> Prepared {
+    let key = ObjectKey { kind: "tag".to_owned(), name: name.to_owned() };
+    let write = ObjectWrite { key, expected: ExpectedVersion::Absent, body: None };
+    Prepared {
+        op_id: "op".to_owned(),
+        recorded_at: conn.clock().unwrap().store.as_millis(),
+        changes: Vec::new(),
+        objects: vec![PreparedObject { write, body: Some(body) }],
+    }
+}
+
+/// A file that may not grow stands for a disk that is full.
+#[test]
+fn a_full_disk_writes_nothing_and_says_so() {
+    let opened = open(10, Shape::Doc);
+    let conn = Conn::open(&opened.conn.shared, Purpose::Write).unwrap();
+    let pages: i64 = conn.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    conn.db.execute_batch(&format!("PRAGMA max_page_count = {pages}")).unwrap();
+    match writer::alone(&conn, &object(&conn, "large", "x".repeat(100_000))) {
+        Err(AdapterError::Storage { reason, .. }) => assert!(reason.contains("full"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(conn.db.is_autocommit());
+    writer::alone(&conn, &object(&conn, "small", "{}".to_owned())).unwrap();
+    let names: String = conn.db.query_row("SELECT group_concat(name) FROM cfg_objects", [], |row| row.get(0)).unwrap();
+    assert_eq!(names, "sqlite,small");
+}
+
+#[test]
+fn a_panic_in_a_worker_is_an_error_of_its_read_alone() {
+    let opened = open(10, Shape::Doc);
+    let readers = Readers::new(std::sync::Arc::clone(&opened.conn.shared), opened.conn);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let outcome = runtime.block_on(readers.ask(|_| -> Result<(), AdapterError> { panic!("a bug") }));
+    assert!(matches!(outcome, Err(AdapterError::Storage { .. })), "{outcome:?}");
+    assert!(runtime.block_on(readers.ask(Conn::clock)).is_ok());
+    let outcome = writer::guarded(|| -> Result<(), AdapterError> { panic!("a bug") });
+    assert!(matches!(outcome, Err(AdapterError::Storage { .. })), "{outcome:?}");
 }

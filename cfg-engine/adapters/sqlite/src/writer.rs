@@ -144,7 +144,7 @@ fn fill(group: &mut Vec<Queued>, queue: &mut mpsc::UnboundedReceiver<Job>) -> Op
 }
 
 /// A panic becomes an error of its batch; the transaction it was in is rolled back by its connection.
-fn guarded<T>(work: impl FnOnce() -> Result<T, AdapterError>) -> Result<T, AdapterError> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, AdapterError>) -> Result<T, AdapterError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(worker_stopped()))
 }
 
@@ -200,7 +200,7 @@ fn write_group(conn: Conn, group: Vec<Queued>) -> Option<Conn> {
 }
 
 /// Writes one batch in a transaction of its own.
-fn alone(conn: &Conn, batch: &Prepared) -> Result<(), AdapterError> {
+pub(crate) fn alone(conn: &Conn, batch: &Prepared) -> Result<(), AdapterError> {
     match transaction(conn, &[batch]) {
         Ended::Decided(mut outcomes) => outcomes.pop().unwrap_or_else(|| Err(worker_stopped())),
         Ended::Lost => Err(storage("the database rolled the transaction back; nothing was written")),

@@ -150,6 +150,25 @@ fn an_application_in_rollback_mode_goes_on() {
 }
 
 #[test]
+fn a_damaged_file_is_an_error_and_no_panic() {
+    let store = Store::new(TABLE, collection(Shape::Doc));
+    store.commit("\"a\"", vec![set("n", "2")]);
+    let Store { path, .. } = &store;
+    let copy = path.with_extension("copy");
+    store.db.execute("VACUUM INTO ?1", [copy.to_str()]).unwrap();
+    let mut bytes = std::fs::read(&copy).unwrap();
+    // The header and the schema stay; every other page is junk.
+    bytes[4096..].fill(0x5a);
+    std::fs::write(&copy, bytes).unwrap();
+    let broken = SqliteAdapter::open(SqliteOptions::new(&copy, vec![collection(Shape::Doc)]));
+    let error = match broken {
+        Ok(broken) => wait(broken.records(&store.env, &Scope::All(None)).try_concat()).unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(error.to_string().contains("malformed"), "{error}");
+}
+
+#[test]
 fn what_was_confirmed_is_there_for_whoever_opens_the_file_next() {
     let store = Store::new(TABLE, collection(Shape::Doc));
     store.commit("\"a\"", vec![set("n", "2")]);
