@@ -520,12 +520,15 @@ struct Known {
     newest: Option<(Timestamp, Seq)>,
 }
 
+/// A document with its address.
+type Content = (Arc<Value>, Oid);
+
 /// One record's lines in one batch.
 struct Lines {
     /// What is to be written, in ascending order.
     versions: Vec<LoadedVersion>,
     /// The last line, whether it is to be written or was there already.
-    last: Option<(Timestamp, Option<(Arc<Value>, Oid)>)>,
+    last: Option<(Timestamp, Option<Content>)>,
     /// No line of the record is left for another batch.
     is_complete: bool,
 }

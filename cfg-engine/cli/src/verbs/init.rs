@@ -89,7 +89,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     } else if let Some(flag) = args.starter.first() {
         return Err(usage(
             format!("{flag} is for a new {FILE_NAME}, and there is one"),
-            format!("say it in the file; cfg config shows which one it is and what is in effect"),
+            "say it in the file; cfg config shows which one it is and what is in effect",
         ));
     }
     let project = context.writer()?;
