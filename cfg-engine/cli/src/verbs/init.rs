@@ -40,7 +40,7 @@ struct StarterArgs {
     /// The column that names a record
     #[arg(long, value_name = "NAME")]
     id_field: Option<String>,
-    /// Whether one column holds the document, or the row is the record
+    /// doc: one column holds the document; row: the row is the record
     #[arg(long, value_name = "SHAPE")]
     shape: Option<ShapeName>,
     /// The column that holds the document
@@ -56,9 +56,7 @@ enum DatabaseName {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ShapeName {
-    /// One column holds the document
     Doc,
-    /// The row is the record
     Row,
 }
 

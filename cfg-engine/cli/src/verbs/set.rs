@@ -16,7 +16,7 @@ use crate::usage::usage;
 
 /// `cfg set`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = "Examples:
   cfg set planner model small        one field; JSON is JSON, anything else is text
   cfg set planner model=small retries:=3 tools+=search tools-=old tools-=@2
   cfg set planner note --delete
