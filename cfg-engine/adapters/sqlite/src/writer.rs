@@ -228,7 +228,7 @@ fn transaction(conn: &Conn, batches: &[&Prepared]) -> Ended {
         let _ = conn.db.execute_batch("ROLLBACK");
         return Ended::Decided(outcomes);
     }
-    match conn.statement("COMMIT").and_then(|mut commit| Ok(commit.execute([]))) {
+    match conn.statement("COMMIT").map(|mut commit| commit.execute([])) {
         Ok(Ok(_)) => Ended::Decided(outcomes),
         Ok(Err(error)) => not_committed(conn, batches, outcomes, &error),
         Err(error) => all(error),
