@@ -145,7 +145,7 @@ pub(crate) struct Sink<T> {
     sender: mpsc::Sender<Message<T>>,
 }
 
-enum Message<T> {
+pub(crate) enum Message<T> {
     Chunk(Vec<T>),
     Failed(AdapterError),
     /// Without it, a closed channel is a thread that stopped.
@@ -170,6 +170,28 @@ impl<T> Sink<T> {
         }
         let chunk = std::mem::take(&mut self.chunk);
         self.sender.blocking_send(Message::Chunk(chunk)).map_err(|_| Halt::Unread)
+    }
+}
+
+#[cfg(test)]
+impl<T> Sink<T> {
+    /// A sink whose chunks all wait to be collected.
+    pub(crate) fn collecting() -> (Self, mpsc::Receiver<Message<T>>) {
+        let (sender, receiver) = mpsc::channel(1000);
+        (Sink { chunk: Vec::new(), bytes: 0, sender }, receiver)
+    }
+
+    pub(crate) fn finish(mut self) {
+        assert!(self.flush().is_ok(), "somebody collects");
+    }
+
+    pub(crate) fn collected(receiver: &mut mpsc::Receiver<Message<T>>) -> Vec<T> {
+        let mut rows = Vec::new();
+        while let Some(Message::Chunk(chunk)) = receiver.blocking_recv() {
+            assert!(chunk.len() <= CHUNK_ROWS);
+            rows.extend(chunk);
+        }
+        rows
     }
 }
 
