@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::apply::Statements;
 use crate::connection::{Conn, Purpose, Shared};
 use crate::options::SqliteOptions;
-use crate::readers::Sink;
+use crate::readers::{Readers, Sink};
 use crate::{as_of, entries, read, schema};
 
 struct Opened {
@@ -153,4 +153,28 @@ fn no_statement_is_compiled_for_each_record() {
         }
         assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
     }
+}
+
+#[test]
+fn a_dropped_adapter_leaves_no_thread_and_no_connection() {
+    let opened = open(3, Shape::Doc);
+    let shared = std::sync::Arc::clone(&opened.conn.shared);
+    let first = Conn::open(&shared, Purpose::Read).unwrap();
+    let readers = Readers::new(std::sync::Arc::clone(&shared), first);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for _ in 0..3 {
+        let reads = (0..6).map(|_| readers.ask(|conn| conn.clock()));
+        let readings = runtime.block_on(futures_util::future::join_all(reads));
+        assert!(readings.iter().all(Result::is_ok));
+    }
+    let held = std::sync::Arc::downgrade(&shared);
+    drop((readers, opened, shared));
+    // Threads that waited for the next read end when nobody can ask them any more.
+    for _ in 0..1000 {
+        if held.strong_count() == 0 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{} threads or connections outlive the adapter", held.strong_count());
 }
