@@ -4,4 +4,6 @@
 
 mod adapters;
 mod corpus;
+mod scenarios;
 mod sqlite;
+mod stores;
