@@ -10,3 +10,4 @@ for feature in arbitrary_precision preserve_order; do
         grep -qF "serde_json feature \"$feature\"" || { echo "serde_json/$feature is not on" >&2; exit 1; }
 done
 cargo test -q -p cfg-engine --test vectors --features "$features" "$@"
+cargo test -q -p cfg-engine --lib serde_json --features "$features" "$@"

@@ -4,5 +4,7 @@
 mod files;
 #[path = "vectors/generated.rs"]
 mod generated;
+#[path = "vectors/history.rs"]
+mod history;
 #[path = "vectors/properties.rs"]
 mod properties;

@@ -1,1 +1,16 @@
-fn main() {}
+//! `cfg`: parses, calls the engine, renders. What a verb means is decided in `cfg-engine`.
+
+use std::process::ExitCode;
+
+mod app;
+mod cli;
+mod context;
+mod output;
+mod progress;
+mod render;
+mod usage;
+mod verbs;
+
+fn main() -> ExitCode {
+    ExitCode::from(app::run(std::env::args_os().collect()))
+}

@@ -1,6 +1,7 @@
-//! [`open`]: from a folder to an opened project.
+//! [`open`]: from a folder to an opened project. [`locate`] is the part of it that needs no store.
 
 use std::fmt;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -45,8 +46,8 @@ impl OpenOptions {
     }
 }
 
-/// An opened project: what its file says, the chosen env, and its store.
-pub struct Opened {
+/// A project that was found: what its file says, and the chosen env. No store is open.
+pub struct Located {
     /// What the file says.
     pub config: ConfigFile,
     /// The file.
@@ -57,10 +58,29 @@ pub struct Opened {
     pub env: EnvConfig,
     /// Who chose it.
     pub env_source: EnvSource,
-    /// Its store.
-    pub adapter: Arc<dyn StorageAdapter>,
     options: OpenOptions,
     author: OnceLock<(Author, AuthorSource)>,
+}
+
+/// An opened project: what was found, and its store.
+pub struct Opened {
+    located: Located,
+    /// The store of the env.
+    pub adapter: Arc<dyn StorageAdapter>,
+}
+
+impl Deref for Opened {
+    type Target = Located;
+
+    fn deref(&self) -> &Located {
+        &self.located
+    }
+}
+
+impl fmt::Debug for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Located").field("config_file", &self.config_file).field("env", &self.env.name).finish()
+    }
 }
 
 impl fmt::Debug for Opened {
@@ -93,6 +113,20 @@ impl fmt::Debug for Opened {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn open(options: OpenOptions) -> Result<Opened, ConnectError> {
+    let create = options.create;
+    let located = locate(options)?;
+    let Located { config, env, root, options, .. } = &located;
+    let adapter = open_adapter(config, env, root, create, &options.variables)?;
+    tracing::debug!(env = %env.name, source = located.env_source.as_str(), "opened");
+    Ok(Opened { located, adapter })
+}
+
+/// Finds and reads `.cfg.toml` and chooses the env, as [`open`] does, and opens nothing.
+///
+/// # Errors
+///
+/// [`ConnectError`]; each has a [`hint`](ConnectError::hint).
+pub fn locate(options: OpenOptions) -> Result<Located, ConnectError> {
     let start = if options.start_dir.as_os_str().is_empty() { Path::new(".") } else { &options.start_dir };
     let config_file = match &options.config_file {
         Some(file) => start.join(file),
@@ -103,12 +137,10 @@ pub fn open(options: OpenOptions) -> Result<Opened, ConnectError> {
     let config = read_config(&config_file)?;
     let (env, env_source) = choose_env(&config, options.env.as_deref(), &options.variables)?;
     let env = env.clone();
-    let adapter = open_adapter(&config, &env, &root, options.create, &options.variables)?;
-    tracing::debug!(env = %env.name, source = env_source.as_str(), "opened");
-    Ok(Opened { config, config_file, root, env, env_source, adapter, options, author: OnceLock::new() })
+    Ok(Located { config, config_file, root, env, env_source, options, author: OnceLock::new() })
 }
 
-impl Opened {
+impl Located {
     /// Returns the author and where the name came from. Found once, when first asked for: it may
     /// take a call of git.
     ///
@@ -141,19 +173,21 @@ impl Opened {
         settings
     }
 
-    /// Returns the engine on this store, with the author that [`author`](Self::author) finds.
-    ///
-    /// # Errors
-    ///
-    /// As [`author`](Self::author).
-    pub fn project(&self) -> Result<Project, ConnectError> {
-        let (author, _) = self.author()?.clone();
-        Ok(Project::new(Arc::clone(&self.adapter), self.settings(author)))
-    }
-
     /// Returns the staged documents of the project.
     pub fn staging(&self) -> Staging {
         Staging::new(&self.root)
+    }
+}
+
+impl Opened {
+    /// Returns the engine on this store, with the author that [`author`](Located::author) finds.
+    ///
+    /// # Errors
+    ///
+    /// As [`author`](Located::author).
+    pub fn project(&self) -> Result<Project, ConnectError> {
+        let (author, _) = self.author()?.clone();
+        Ok(Project::new(Arc::clone(&self.adapter), self.settings(author)))
     }
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use cfg_engine::config::{Database, FILE_NAME};
+use cfg_engine::config::{Database, FILE_NAME, Shape};
+use cfg_engine::history::CollectionName;
 
 use crate::error::ConnectError;
 use crate::staging::STATE_FOLDER;
@@ -20,16 +21,55 @@ use crate::staging::STATE_FOLDER;
 /// # Ok::<(), cfg_engine::config::ConfigError>(())
 /// ```
 pub fn starter_config(database: Database, project: &str) -> String {
-    let name: String = project.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect();
-    let name = if name.trim().is_empty() { "my-project".to_owned() } else { name };
-    let (collection, id_type, dev, prod) = match database {
-        Database::Mongo => (MONGO_COLLECTION, MONGO_IDS, MONGO_DEV, MONGO_PROD),
-        Database::Postgres => (SQL_COLLECTION, SQL_IDS, POSTGRES_DEV, POSTGRES_PROD),
-        Database::Memory => (SQL_COLLECTION, SQL_IDS, MEMORY_DEV, SQLITE_PROD),
-        _ => (SQL_COLLECTION, SQL_IDS, SQLITE_DEV, SQLITE_PROD),
-    };
-    format!(
-        r#"# Every key is explained in docs/configuration.md. See what is in effect with: cfg config
+    Starter::new(database, project).text()
+}
+
+/// What is known when a `.cfg.toml` is begun; the rest stands in it as a comment.
+///
+/// # Examples
+///
+/// ```
+/// use cfg_engine::config::{ConfigFile, Database};
+/// use cfg_engine_connect::Starter;
+/// let starter = Starter { table: Some("prompts".into()), ..Starter::new(Database::Sqlite, "my-agents") };
+/// assert_eq!(ConfigFile::parse(&starter.text())?.collections[0].table, "prompts");
+/// # Ok::<(), cfg_engine::config::ConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Starter {
+    /// The kind of database.
+    pub database: Database,
+    /// The project's name.
+    pub project: String,
+    /// The env's name; `dev` if not said.
+    pub env: Option<String>,
+    /// Where the database is: a path for SQLite, else `env:VARIABLE`.
+    pub uri: Option<String>,
+    /// The live table.
+    pub table: Option<String>,
+    /// The field that names a record.
+    pub id_field: Option<String>,
+    /// `doc` or `row`.
+    pub shape: Option<Shape>,
+    /// The column of the document.
+    pub doc_column: Option<String>,
+}
+
+impl Starter {
+    /// Says the kind of database and the project's name, and nothing else.
+    pub fn new(database: Database, project: &str) -> Self {
+        let project = project.to_owned();
+        Starter { database, project, env: None, uri: None, table: None, id_field: None, shape: None, doc_column: None }
+    }
+
+    /// Writes the file.
+    pub fn text(&self) -> String {
+        let name: String = self.project.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect();
+        let name = if name.trim().is_empty() { "my-project".to_owned() } else { name };
+        let env = self.env.as_deref().unwrap_or("dev");
+        let (collection, live, prod) = (self.collection(), self.live(), prod(self.database));
+        format!(
+            r#"# Every key is explained in docs/configuration.md. See what is in effect with: cfg config
 
 [project]
 name = "{name}"
@@ -37,8 +77,7 @@ name = "{name}"
 # Where your live records are. Repeat the block for each table or collection.
 [[collection]]
 {collection}
-{id_type}
-live_when = {{}}                 # which row is the live one, e.g. {{ is_active = true }}; {{}} = the one with that id
+live_when  = {{}}                  # which row is the live one, e.g. {{ is_active = true }}; {{}} = the one with that id
 
 # What counts as a change, and what must never be stored. Top-level names; paths reach deeper.
 [versioning]
@@ -57,8 +96,8 @@ on_match     = "refuse"          # or "warn"
 from = "git"                     # git user.email; or "os", or "env" (CFG_AUTHOR must be set)
 
 # One block per database. Credentials never stand here: "env:VARIABLE" names the variable that has them.
-[env.dev]
-{dev}
+[env.{env}]
+{live}
 
 # [env.prod]
 {prod}
@@ -69,25 +108,74 @@ from = "git"                     # git user.email; or "os", or "env" (CFG_AUTHOR
 # require_clean  = true          # refuse while something was edited outside cfg
 # confirm_word   = "prod"        # what a human types to approve
 "#
-    )
+        )
+    }
+
+    fn collection(&self) -> String {
+        let mongo = self.database == Database::Mongo;
+        let usual = if mongo { "agent_configs" } else { "configs" };
+        let table = self.table.as_deref().unwrap_or(usual);
+        let name = if CollectionName::new(table).is_ok() { table } else { usual };
+        let mut lines = vec![
+            line("name", name, &format!("how you address it: cfg log {name}:planner")),
+            line("table", table, "what the database calls it"),
+        ];
+        let shape = self.shape.unwrap_or(Shape::Doc);
+        if !mongo {
+            let word = if shape == Shape::Doc { "doc" } else { "row" };
+            lines.push(line("shape", word, "\"doc\": one column holds the JSON; \"row\": the row is the record"));
+            if shape == Shape::Doc {
+                lines.push(line("doc_column", self.doc_column.as_deref().unwrap_or("doc"), "that column"));
+            }
+        }
+        let (id, more) = match mongo {
+            true => ("_id", "or another field that names a record"),
+            false => ("id", "or several columns: [\"tenant\", \"id\"]"),
+        };
+        lines.push(line("id_field", self.id_field.as_deref().unwrap_or(id), more));
+        lines.join("\n")
+    }
+
+    fn live(&self) -> String {
+        let database = format!("database = {}", quoted(self.database.as_str()));
+        let (usual, comment) = match self.database {
+            Database::Memory => return format!("{database}              # empty at every start; for trying things"),
+            Database::Mongo => ("env:DEV_MONGODB_URI", ""),
+            Database::Postgres => ("env:DEV_DATABASE_URL", ""),
+            _ => ("app.db", "relative to this file"),
+        };
+        let uri = line("uri", self.uri.as_deref().unwrap_or(usual), comment).replacen("uri        =", "uri      =", 1);
+        let db = if self.database == Database::Mongo { "\ndb       = \"appdb-dev\"" } else { "" };
+        format!("{database}\n{uri}{db}")
+    }
 }
 
-const SQL_COLLECTION: &str = r#"name       = "configs"           # how you address it: cfg log configs:planner
-table      = "configs"           # what the database calls it
-shape      = "doc"               # "doc": one column holds the JSON; "row": the row is the record
-doc_column = "doc""#;
-const SQL_IDS: &str = r#"id_field   = "id"                # or several columns: ["tenant", "id"]"#;
-const MONGO_COLLECTION: &str = r#"name      = "agent_configs"      # how you address it: cfg log agent_configs:planner
-table     = "agent_configs"      # what the database calls it"#;
-const MONGO_IDS: &str = r#"id_field  = "_id"                # or another field that names a record"#;
+fn line(key: &str, value: &str, comment: &str) -> String {
+    let set = format!("{key:<10} = {}", quoted(value));
+    if comment.is_empty() { set } else { format!("{set:<32} # {comment}") }
+}
 
-const SQLITE_DEV: &str = "database = \"sqlite\"\nuri = \"app.db\"                   # relative to this file";
-const SQLITE_PROD: &str = "# database = \"sqlite\"\n# uri = \"env:PROD_DATABASE\"";
-const MEMORY_DEV: &str = "database = \"memory\"              # empty at every start; for trying things";
-const POSTGRES_DEV: &str = "database = \"postgres\"\nuri = \"env:DEV_DATABASE_URL\"";
-const POSTGRES_PROD: &str = "# database = \"postgres\"\n# uri = \"env:PROD_DATABASE_URL\"";
-const MONGO_DEV: &str = "database = \"mongo\"\nuri = \"env:DEV_MONGODB_URI\"\ndb = \"appdb-dev\"";
-const MONGO_PROD: &str = "# database = \"mongo\"\n# uri = \"env:PROD_MONGODB_URI\"\n# db = \"appdb\"";
+/// Writes a TOML string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn prod(database: Database) -> &'static str {
+    match database {
+        Database::Mongo => "# database = \"mongo\"\n# uri = \"env:PROD_MONGODB_URI\"\n# db = \"appdb\"",
+        Database::Postgres => "# database = \"postgres\"\n# uri = \"env:PROD_DATABASE_URL\"",
+        _ => "# database = \"sqlite\"\n# uri = \"env:PROD_DATABASE\"",
+    }
+}
 
 /// Writes a `.cfg.toml` into a folder that has none. Returns its path, or nothing where one was there.
 ///
@@ -155,6 +243,28 @@ mod tests {
             assert!(!text.contains(" \n"));
         }
         assert!(starter_config(Database::Sqlite, " ").contains("my-project"));
+    }
+
+    #[test]
+    fn what_is_known_stands_in_the_file() {
+        let starter = Starter {
+            env: Some("local".into()),
+            uri: Some("data \"x\".db".into()),
+            table: Some("odd table".into()),
+            id_field: Some("config_id".into()),
+            doc_column: Some("body\\".into()),
+            ..Starter::new(Database::Sqlite, "p")
+        };
+        let file = ConfigFile::parse(&starter.text()).unwrap_or_else(|e| panic!("{e}\n{}", starter.text()));
+        let collection = &file.collections[0];
+        assert_eq!((collection.name.as_str(), collection.table.as_str()), ("configs", "odd table"));
+        assert_eq!(
+            (collection.id_fields.as_slice(), collection.doc_column.as_str()),
+            (&["config_id".into()][..], "body\\")
+        );
+        assert_eq!(file.env("local").expect("the env").uri.as_ref().expect("a uri").text(), "data \"x\".db");
+        let row = Starter { shape: Some(Shape::Row), ..Starter::new(Database::Sqlite, "p") };
+        assert_eq!(ConfigFile::parse(&row.text()).expect("valid").collections[0].shape, Shape::Row);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is read, and what a read returns. Every read is batched or streamed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{HeadRef, NativeImage, ObjectKey, TipRef};
@@ -63,7 +64,7 @@ pub enum Live {
 #[derive(Debug, Clone)]
 pub struct LiveDoc {
     /// The full effective document, secrets included.
-    pub value: Value,
+    pub value: Arc<Value>,
     /// The address of its versioned part, or why there is none.
     pub oid: Result<Oid, CanonicalError>,
     /// The store's own form.
@@ -74,7 +75,7 @@ impl LiveDoc {
     /// Takes what an adapter read and computes the oid.
     pub fn new(value: Value, image: NativeImage, policy: &FieldPolicy) -> Self {
         let oid = oid(&value, policy);
-        LiveDoc { value, oid, image }
+        LiveDoc { value: Arc::new(value), oid, image }
     }
 }
 

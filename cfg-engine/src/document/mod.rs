@@ -22,6 +22,8 @@ mod oid;
 mod parse;
 mod patch;
 mod secrets;
+#[cfg(feature = "serde_json")]
+mod serde_json;
 mod text;
 mod value;
 mod write;

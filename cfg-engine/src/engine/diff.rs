@@ -1,6 +1,7 @@
 //! `diff`: between two versions, HEAD and live, or two moments of the whole system.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
@@ -84,7 +85,7 @@ impl Project {
         let empty = || Value::Object(Object::new());
         match reference {
             Reference::Live => match (&state.live, &state.head) {
-                (Live::One(live), _) => Ok(live.value.clone()),
+                (Live::One(live), _) => Ok(live.value.as_ref().clone()),
                 (Live::Absent { .. }, Some(_)) => Ok(empty()),
                 _ => Err(super::Document::of_state(self, state)
                     .err()
@@ -229,7 +230,7 @@ impl Project {
             DiffSide::Live => {
                 let states = self.states(records).await?;
                 let docs = states.into_iter().filter_map(|state| match state.live {
-                    Live::One(live) => Some((state.record, live.value)),
+                    Live::One(live) => Some((state.record, Arc::unwrap_or_clone(live.value))),
                     _ => None,
                 });
                 return Ok(docs.collect());

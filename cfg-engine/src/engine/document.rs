@@ -98,7 +98,7 @@ impl Document {
             });
         };
         let rules = project.rules(&state.record)?;
-        let mut doc = live.value.clone();
+        let mut doc = live.value.as_ref().clone();
         rules.collection.policy.mask_secrets(&mut doc);
         let head = standing.head().map(|h| h.head);
         let base = Base {
@@ -167,13 +167,16 @@ impl Project {
     }
 }
 
-/// Returns the masked live document of a record as it will be after a write.
-pub(crate) fn masked(project: &Project, record: &RecordKey, doc: &Option<Arc<Value>>) -> Option<Value> {
-    let mut doc = doc.as_ref().map(|doc| doc.as_ref().clone())?;
-    if let Ok(rules) = project.rules(record) {
-        rules.collection.policy.mask_secrets(&mut doc);
+/// Returns the live document of a record as it will be after a write, secrets masked.
+pub(crate) fn masked(project: &Project, record: &RecordKey, doc: &Option<Arc<Value>>) -> Option<Arc<Value>> {
+    let doc = doc.as_ref()?;
+    let policy = &project.collection(&record.collection).ok()?.policy;
+    if policy.secret_paths(doc).is_empty() {
+        return Some(Arc::clone(doc));
     }
-    Some(doc)
+    let mut doc = doc.as_ref().clone();
+    policy.mask_secrets(&mut doc);
+    Some(Arc::new(doc))
 }
 
 /// Returns the live value of a state, if there is one row.

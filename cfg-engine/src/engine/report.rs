@@ -1,5 +1,7 @@
 //! What a mutating verb reports: per record an entry, nothing, or an error.
 
+use std::sync::Arc;
+
 use crate::adapter::HeadRef;
 use crate::document::{Object, Value};
 use crate::error::Error;
@@ -35,7 +37,7 @@ pub struct Written {
     /// HEAD before.
     pub replaced: Option<Replaced>,
     /// The document as it is now, secrets masked; `None` for a deletion.
-    pub doc: Option<Value>,
+    pub doc: Option<Arc<Value>>,
     /// The base to commit the next change with.
     pub base: Base,
 }

@@ -1,6 +1,7 @@
 //! Read, plan, judge, apply; again where somebody else was faster and nothing of theirs is lost by it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
@@ -105,19 +106,18 @@ impl Project {
                 return Ok(finish(rows, failed, None));
             }
             let bound = cleared.bind(op_id.clone(), self.now(&states));
-            let expected: Vec<PlannedChange> = cleared.plan().changes.clone();
             match self.adapter.apply(&bound.batch).await {
                 Ok(()) => {
-                    rows.extend(self.written(&expected, bound));
+                    rows.extend(self.written(&cleared.plan().changes, bound));
                     return Ok(finish(rows, failed, None));
                 }
                 Err(error) => {
-                    if let Some(found) = self.look_up(&error, &expected, &op_id).await? {
+                    if let Some(found) = self.look_up(&error, &cleared.plan().changes, &op_id).await? {
                         // This very batch, or one that a call with the same key made beside this one.
                         let own = found.written().zip(&bound.entries).all(|(written, entries)| {
                             entries.iter().map(|e| e.entry_id).eq(written.entries.iter().map(|e| e.entry_id))
                         });
-                        rows.extend(if own { self.written(&expected, bound) } else { found.rows });
+                        rows.extend(if own { self.written(&cleared.plan().changes, bound) } else { found.rows });
                         return Ok(Report { replayed: !own, ..finish(rows, failed, None) });
                     }
                     uncertain |= matches!(error, AdapterError::UnknownOutcome);
@@ -210,7 +210,7 @@ impl Project {
                     let base = Base { record: record.clone(), seq: Some(entry.header.seq), oid: entry.header.oid };
                     entries.iter_mut().for_each(|entry| entry.doc = None);
                     // What history holds of it; secrets are only in live.
-                    let doc = entry.doc.take();
+                    let doc = entry.doc.take().map(Arc::new);
                     Ok(RowOutcome::Written(Box::new(Written { entry, entries, replaced: None, doc, base })))
                 }
             };

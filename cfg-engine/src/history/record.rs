@@ -202,9 +202,10 @@ impl fmt::Display for IdKey {
 
 /// Returns whether a string id can stand without quotes in an address (`cfg log planner`).
 fn is_bare(text: &str) -> bool {
-    let starts_like_json = text.starts_with(['"', '{', '[', '-']) || text.starts_with(|c: char| c.is_ascii_digit());
+    let reads_as_json = text.starts_with(['"', '{', '[']) || Number::from_json(text).is_some();
     !text.is_empty()
-        && !starts_like_json
+        && !reads_as_json
+        && !text.starts_with('-')
         && !matches!(text, "true" | "false" | "null")
         && !text.contains(['@', '#'])
         && !text.chars().any(char::is_control)

@@ -152,7 +152,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
                 }
                 change.entries = entries;
                 change.expected_live = ExpectedLive::At(live.image.clone());
-                change.after = Some(Arc::new(live.value.clone()));
+                change.after = Some(Arc::clone(&live.value));
                 return Ok(Planned::Change(Box::new(change)));
             }
             let mut meta = rules.meta(input.meta);
@@ -293,7 +293,7 @@ pub(crate) fn plan_adopt(state: &RecordState, rules: Rules<'_>, input: AdoptInpu
         Standing::Untracked { live, oid } | Standing::Dirty { live, oid, .. } | Standing::Revived { live, oid, .. } => {
             meta.insert("bypass_detected_oid", oid.to_hex());
             change.expected_live = ExpectedLive::At(live.image.clone());
-            change.after = Some(Arc::new(live.value.clone()));
+            change.after = Some(Arc::clone(&live.value));
             change.entries = vec![as_read(Op::Adopt, live, oid, meta, rules.policy())];
         }
     }
@@ -316,7 +316,7 @@ pub(crate) fn plan_import(
             entry.valid_from = valid_from;
             entry.estimated = valid_from.is_none();
             change.expected_live = ExpectedLive::At(live.image.clone());
-            change.after = Some(Arc::new(live.value.clone()));
+            change.after = Some(Arc::clone(&live.value));
             change.entries = vec![entry];
             Ok(Planned::Change(Box::new(change)))
         }
@@ -366,7 +366,7 @@ fn start(state: &RecordState, standing: &Standing<'_>) -> PlannedChange {
         expected_live: ExpectedLive::Unchecked,
         live_oid: standing.live().map(|(_, oid)| oid),
         live: LiveWrite::Leave,
-        before: standing.live().map(|(live, _)| Arc::new(live.value.clone())),
+        before: standing.live().map(|(live, _)| Arc::clone(&live.value)),
         after: None,
         entries: Vec::new(),
     }
@@ -404,7 +404,7 @@ fn as_read(op: Op, live: &LiveDoc, oid: Oid, mut meta: Object, policy: &FieldPol
         estimated: false,
         meta,
         doc: StoredDoc::Edited { image: live.image.clone(), changes: unset_all(&secrets) },
-        content: Some(Arc::new(live.value.clone())),
+        content: Some(Arc::clone(&live.value)),
         git_shas: Vec::new(),
     }
 }
@@ -468,7 +468,7 @@ fn edit_live(live: &LiveDoc, target: &Value, record: &RecordKey, rules: Rules<'_
     let policy = rules.policy();
     let changes = live_changes(&live.value, target, policy)
         .map_err(|moved| Error::SecretMoved { record: record.clone(), path: moved.path })?;
-    let mut after = live.value.clone();
+    let mut after = live.value.as_ref().clone();
     apply_changes(&mut after, &changes)
         .map_err(|e| Error::refused_for(record, "bad_edit", e.to_string(), "write the document whole"))?;
     if rules.collection.shape == Shape::Row && !rules.collection.live_when.matches(&after) {
@@ -544,7 +544,7 @@ fn target_document(
 ) -> Result<Value, Error> {
     let current = || match standing.live() {
         Some((live, _)) => {
-            let mut shown = live.value.clone();
+            let mut shown = live.value.as_ref().clone();
             rules.policy().mask_secrets(&mut shown);
             Ok(shown)
         }

@@ -7,17 +7,20 @@ use cfg_engine::document::{
 };
 use serde_json::Value as Json;
 
-fn cases(file: &str) -> Vec<Json> {
+pub(crate) fn file(file: &str) -> Json {
     let path = format!("{}/../tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect("the vector files stand beside the crate");
-    let json: Json = serde_json::from_str(&text).expect("a vector file is JSON");
-    let cases = json["cases"].as_array().expect("a vector file has cases").clone();
-    assert!(!cases.is_empty(), "{file}");
+    serde_json::from_str(&text).expect("a vector file is JSON")
+}
+
+pub(crate) fn cases(name: &str) -> Vec<Json> {
+    let cases = file(name)["cases"].as_array().expect("a vector file has cases").clone();
+    assert!(!cases.is_empty(), "{name}");
     cases
 }
 
 /// Runs `check` on every case, and reports all that fail at once.
-fn run(file: &str, check: impl Fn(&Json) -> Result<(), String>) {
+pub(crate) fn run(file: &str, check: impl Fn(&Json) -> Result<(), String>) {
     let cases = cases(file);
     let failures: Vec<String> = cases
         .iter()
@@ -29,11 +32,11 @@ fn run(file: &str, check: impl Fn(&Json) -> Result<(), String>) {
     assert!(failures.is_empty(), "{} of {} fail in {file}:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
-fn text<'c>(case: &'c Json, member: &str) -> &'c str {
+pub(crate) fn text<'c>(case: &'c Json, member: &str) -> &'c str {
     case[member].as_str().unwrap_or_else(|| panic!("no text {member} in {case}"))
 }
 
-fn expect_equal<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Result<(), String> {
+pub(crate) fn expect_equal<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Result<(), String> {
     if got == wanted { Ok(()) } else { Err(format!("{what}: got {got:?}, wanted {wanted:?}")) }
 }
 

@@ -198,7 +198,7 @@ impl Draft {
 fn edited(space: &Space, state: &RecordState, op: Op, changes: &[PathChange]) -> DraftEntry {
     let config = space.collections.iter().find(|c| c.name == state.record.collection).expect("a collection");
     let image = live(state).image.clone();
-    let mut doc = live(state).value.clone();
+    let mut doc = live(state).value.as_ref().clone();
     apply_changes(&mut doc, changes).expect("changes that apply");
     let oid = oid(&doc, &config.policy).expect("a document with an oid");
     let secrets = config.policy.secret_paths(&doc).into_iter().map(|path| PathChange { path, edit: Edit::Unset });

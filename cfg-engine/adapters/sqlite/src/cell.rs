@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Bool,
     /// `JSON` or `JSONB`: text that holds a JSON value.
     Json,
+    /// An id whose 16 bytes are a UUID.
+    Uuid,
 }
 
 /// Who writes a column.
@@ -61,6 +63,7 @@ pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) affinity: Affinity,
     pub(crate) kind: Kind,
+    pub(crate) declared_blob: bool,
     pub(crate) not_null: bool,
     pub(crate) writer: Writer,
     pub(crate) default: Default,
@@ -93,6 +96,7 @@ impl Column {
             name,
             affinity: Affinity::of(declared),
             kind,
+            declared_blob: declared.trim().eq_ignore_ascii_case("BLOB"),
             not_null: false,
             writer: Writer::Anyone,
             default: Default::None,
@@ -118,7 +122,10 @@ impl Column {
                 Value::from(text)
             }
             ValueRef::Blob(_) if self.kind == Kind::Json => return Err(self.holds_blob()),
-            ValueRef::Blob(bytes) => Value::from(Extended::Binary { subtype: 0, bytes: bytes.to_vec() }),
+            ValueRef::Blob(bytes) => {
+                let subtype = if self.kind == Kind::Uuid && bytes.len() == 16 { 4 } else { 0 };
+                Value::from(Extended::Binary { subtype, bytes: bytes.to_vec() })
+            }
         })
     }
 
@@ -154,6 +161,7 @@ impl Column {
             }
             Value::Extended(extended) => match &**extended {
                 Extended::Binary { subtype: 0, bytes } => Cell::Blob(bytes.clone()),
+                Extended::Binary { subtype: 4, bytes } if self.kind == Kind::Uuid => Cell::Blob(bytes.clone()),
                 other => return Err(format!("a value of type {}", other.type_name())),
             },
         })

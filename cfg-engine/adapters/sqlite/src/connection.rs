@@ -172,10 +172,11 @@ impl Conn {
         }
     }
 
-    /// Forgets what is known of the database, after its schema was changed or a read of it failed.
-    pub(crate) fn forget(&self) {
+    /// Looks at the database anew, whatever the version of its schema says.
+    pub(crate) fn look_again(&self) -> Result<(), AdapterError> {
         *self.catalog.borrow_mut() = None;
         *self.shared.newest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.catalog().map(drop)
     }
 
     /// Reads the clock of the store, which is this machine's as SQLite reads it.

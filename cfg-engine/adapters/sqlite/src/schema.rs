@@ -123,7 +123,7 @@ pub(crate) fn ensure(conn: &Conn) -> Result<Vec<String>, AdapterError> {
     }
     history(&conn.db, names)?;
     transaction.commit().sql()?;
-    conn.forget();
+    conn.look_again()?;
     Ok(missing)
 }
 

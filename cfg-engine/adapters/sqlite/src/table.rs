@@ -8,7 +8,7 @@ use cfg_engine::history::IdKey;
 use rusqlite::types::{Value as Cell, ValueRef};
 use rusqlite::{Connection, Row};
 
-use crate::cell::{Affinity, Column, Default, Writer};
+use crate::cell::{Affinity, Column, Default, Kind, Writer};
 use crate::errors::{OrAdapterError, setup};
 use crate::rule::Rule;
 use crate::sql::quoted;
@@ -69,6 +69,11 @@ impl LiveTable {
                 // An id that is the rowid is the record's own, and written when a row is seeded.
                 columns[*at].writer = Writer::Anyone;
             }
+            // Nothing else in a BLOB can be an id.
+            let blob = config.id_type.is_none() && columns[*at].declared_blob;
+            if blob || config.id_type == Some(IdType::Uuid) {
+                columns[*at].kind = Kind::Uuid;
+            }
         }
         let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
         let rule = Rule::new(config, &names)?;
@@ -89,7 +94,7 @@ impl LiveTable {
                 ValueRef::Integer(n) => Value::from(n),
                 ValueRef::Real(n) => Value::from(n),
                 ValueRef::Text(bytes) => Value::from(std::str::from_utf8(bytes).ok()?),
-                ValueRef::Blob(bytes) if bytes.len() == 16 && self.config.id_type == Some(IdType::Uuid) => {
+                ValueRef::Blob(bytes) if bytes.len() == 16 && self.columns[self.id[n]].kind == Kind::Uuid => {
                     Value::from(Extended::Binary { subtype: 4, bytes: bytes.to_vec() })
                 }
                 ValueRef::Blob(_) => return None,
@@ -205,10 +210,9 @@ impl TableSql {
             None => (0..columns.len()).map(|at| column(&at)).collect::<Vec<_>>().join(", "),
         };
         let rowid_value = rowid.map_or_else(|| "NULL".to_owned(), |name| format!("t.{name}"));
-        let uuid = config.id_type == Some(IdType::Uuid);
         let by_list = |n: usize, at: &usize| {
             let part = if id.len() == 1 { "k.value".to_owned() } else { format!("json_extract(k.value, '$[{n}]')") };
-            let part = if uuid { format!("unhex({part})") } else { part };
+            let part = if columns[*at].kind == Kind::Uuid { format!("unhex({part})") } else { part };
             format!("{} = {part}", column(at))
         };
         let on_list = id.iter().enumerate().map(|(n, at)| by_list(n, at)).collect::<Vec<_>>().join(" AND ");
@@ -374,8 +378,11 @@ fn missing_column(config: &CollectionConfig, name: &str, columns: &[Column]) -> 
 fn completed(config: &CollectionConfig, columns: &[Column], id: &[usize]) -> CollectionConfig {
     let mut config = config.clone();
     if let ([only], None) = (id, config.id_type) {
-        let integer = columns[*only].affinity == Affinity::Integer;
-        config.id_type = Some(if integer { IdType::Int } else { IdType::String });
+        config.id_type = Some(match &columns[*only] {
+            column if column.kind == Kind::Uuid => IdType::Uuid,
+            column if column.affinity == Affinity::Integer => IdType::Int,
+            _ => IdType::String,
+        });
     }
     if config.shape == Shape::Row {
         let own = |(at, column): &(usize, &Column)| column.writer == Writer::Database && !id.contains(at);

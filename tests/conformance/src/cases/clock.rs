@@ -42,9 +42,7 @@ pub(crate) async fn a_batch_must_be_later_than_every_tip(h: Arc<dyn Harness>) ->
     let space = Space::open(&h).await;
     let one = space.create("a", r#"{"n": 1}"#).await;
     let other = space.create("b", r#"{"n": 1}"#).await;
-    let tip_of_one = space.head(&one).await.expect("a head").tip.recorded_at;
     let tip = space.head(&other).await.expect("a head").tip.recorded_at;
-    assert!(tip > tip_of_one || space.now().await > tip, "the second batch is not before the first");
     let drafts = vec![
         Draft::set(&space, &space.state(&one).await, "n", 2),
         Draft::set(&space, &space.state(&other).await, "n", 2),

@@ -220,20 +220,26 @@ pub(crate) async fn collections_of_one_name_part_do_not_mix(h: Arc<dyn Harness>)
     Outcome::Passed
 }
 
-/// Ten entries: five on `a` by ana, five on `b`, of which one by bo, in turns, each in a batch of its own.
+/// Ten entries: five on `a` by ana, five on `b`, of which one by bo, in turns, each in a batch of its own and
+/// at an instant of its own.
 async fn journal(space: &Space) -> (RecordKey, RecordKey) {
-    let (a, b) = (space.create("a", r#"{"n": 0}"#).await, space.create("b", r#"{"n": 0}"#).await);
-    for n in 1..5 {
+    let (a, b) = (space.record("a"), space.record("b"));
+    let mut last = space.now().await;
+    for n in 0..5 {
         for record in [&a, &b] {
             let state = space.state(record).await;
-            let by_bo = n == 2 && record == &b;
-            let draft = Draft::set(space, &state, "n", n).with(|entry| {
-                if by_bo {
-                    entry.author.id = "bo".to_owned();
-                }
-                entry.git_shas = vec![format!("abc{n}00"), "fed".to_owned()];
-            });
-            space.applied(vec![draft]).await;
+            let draft = match n {
+                0 => Draft::create(space, record, &Object::new().with("n", 0)),
+                _ => Draft::set(space, &state, "n", n).with(|entry| {
+                    if n == 2 && record == &b {
+                        entry.author.id = "bo".to_owned();
+                    }
+                    entry.git_shas = vec![format!("abc{n}00"), "fed".to_owned()];
+                }),
+            };
+            last = space.now().await.max(last.plus_millis(1));
+            let batch = space.bind_at(vec![draft], last).await;
+            space.store.apply(&batch).await.expect("an entry of the journal");
         }
     }
     (a, b)

@@ -4,6 +4,7 @@
 
 mod adapters;
 mod corpus;
+mod model;
 mod scenarios;
 mod sqlite;
 mod stores;

@@ -1,0 +1,207 @@
+//! `init`.
+
+use std::path::{Path, PathBuf};
+
+use cfg_engine::config::{Database, FILE_NAME, Shape};
+use cfg_engine::document::Object;
+use cfg_engine::engine::InitReport;
+use cfg_engine::{Error, Value};
+use cfg_engine_connect::{Starter, find_config, ignore_state_folder, write_config};
+use clap::ValueEnum;
+
+use crate::context::Context;
+use crate::render::reports::failures;
+use crate::render::style::{CYAN, DIM, GREEN, paint};
+use crate::usage::usage;
+
+/// `cfg init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print what would be run and written, do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    starter: StarterArgs,
+}
+
+/// What goes into a new .cfg.toml; with a file that is there these are refused.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "For a new .cfg.toml")]
+struct StarterArgs {
+    /// The kind of database
+    #[arg(long, value_name = "KIND")]
+    database: Option<DatabaseName>,
+    /// Where it is: a SQLite file, relative to the folder, or env:VARIABLE
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// The live table
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
+    /// The column that names a record
+    #[arg(long, value_name = "NAME")]
+    id_field: Option<String>,
+    /// Whether one column holds the document, or the row is the record
+    #[arg(long, value_name = "SHAPE")]
+    shape: Option<ShapeName>,
+    /// The column that holds the document
+    #[arg(long, value_name = "NAME")]
+    doc_column: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DatabaseName {
+    Sqlite,
+    Memory,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ShapeName {
+    /// One column holds the document
+    Doc,
+    /// The row is the record
+    Row,
+}
+
+/// What became of the files.
+#[derive(Debug, Default)]
+struct Files {
+    config: Option<PathBuf>,
+    /// The text of a new file, where there was none.
+    new: Option<String>,
+    ignored: bool,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
+    let mut files = Files::default();
+    let is_new = context.global.config_file.is_none() && find_config(Path::new(".")).is_none();
+    if is_new {
+        let starter = starter(context, &args.starter);
+        files.new = Some(starter.text());
+        if !args.dry_run {
+            files.config = write_config(Path::new("."), &starter.text())?;
+            files.ignored = ignore_state_folder(Path::new("."))?;
+        }
+        // Without a path nobody has said yet where the records are.
+        if args.dry_run || args.starter.path.is_none() {
+            print(context, &InitReport::default(), &files, args.dry_run, true);
+            return Ok(0);
+        }
+    } else if let Some(flag) = args.starter.first() {
+        return Err(usage(
+            format!("{flag} is for a new {FILE_NAME}, and there is one"),
+            format!("say it in the file; cfg config shows which one it is and what is in effect"),
+        ));
+    }
+    let project = context.writer()?;
+    let report = project.init(args.dry_run).await.map_err(|error| explain(error, is_new))?;
+    if !args.dry_run && !is_new {
+        files.ignored = ignore_state_folder(&context.opened()?.root)?;
+    }
+    files.config = files.config.or_else(|| context.opened().ok().map(|opened| opened.config_file.clone()));
+    print(context, &report, &files, args.dry_run, false);
+    if !context.out.is_json() {
+        failures(&context.out, report.ambiguous.iter().map(|(_, error)| error));
+    }
+    Ok(report.exit_code())
+}
+
+impl StarterArgs {
+    /// Returns the first flag that was given.
+    fn first(&self) -> Option<&'static str> {
+        [
+            (self.database.is_some(), "--database"),
+            (self.path.is_some(), "--path"),
+            (self.table.is_some(), "--table"),
+            (self.id_field.is_some(), "--id-field"),
+            (self.shape.is_some(), "--shape"),
+            (self.doc_column.is_some(), "--doc-column"),
+        ]
+        .into_iter()
+        .find_map(|(given, flag)| given.then_some(flag))
+    }
+}
+
+fn starter(context: &Context, args: &StarterArgs) -> Starter {
+    let database = match args.database {
+        Some(DatabaseName::Memory) => Database::Memory,
+        Some(DatabaseName::Sqlite) | None => Database::Sqlite,
+    };
+    let folder = std::path::absolute(".").ok();
+    let folder = folder.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    Starter {
+        env: context.global.env.clone(),
+        uri: args.path.clone(),
+        table: args.table.clone(),
+        id_field: args.id_field.clone(),
+        shape: args.shape.map(|shape| match shape {
+            ShapeName::Doc => Shape::Doc,
+            ShapeName::Row => Shape::Row,
+        }),
+        doc_column: args.doc_column.clone(),
+        ..Starter::new(database, folder.as_deref().unwrap_or_default())
+    }
+}
+
+/// A file that was just written is the first place to look.
+fn explain(error: Error, is_new: bool) -> Error {
+    match error {
+        Error::Setup { problem, hint } if is_new => Error::Setup {
+            problem,
+            hint: format!("{hint}   then correct {FILE_NAME}, which was just written, and run: cfg init"),
+        },
+        other => other,
+    }
+}
+
+fn print(context: &Context, report: &InitReport, files: &Files, dry_run: bool, only_file: bool) {
+    let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    if context.out.is_json() {
+        let result: Object = report
+            .to_object()
+            .with("config_file", shown(&files.config))
+            .with("config_written", files.new.is_some() && !dry_run)
+            .with("config_text", files.new.clone().filter(|_| dry_run).map_or(Value::Null, Value::from))
+            .with("gitignore_changed", files.ignored)
+            .with("dry_run", dry_run);
+        context.out.json(result);
+        return;
+    }
+    match (&files.new, dry_run) {
+        (Some(text), true) => {
+            context.out.heading(&format!("would write {FILE_NAME}:"));
+            context.out.data(text);
+        }
+        (Some(_), false) => context.out.report(&format!("wrote {FILE_NAME}\n")),
+        (None, _) => {}
+    }
+    if files.ignored {
+        context.out.report("added .cfg/ to .gitignore\n");
+    }
+    if only_file {
+        if !dry_run {
+            let next = format!("say in {FILE_NAME} where your records are, then run: cfg init\n");
+            context.out.report(&paint(CYAN, &next));
+        }
+        return;
+    }
+    if dry_run {
+        // What was asked for: it can be handed to whoever owns the database.
+        let statements: String = report.statements.iter().map(|statement| format!("{statement};\n")).collect();
+        context.out.data(&statements);
+        if report.statements.is_empty() {
+            context.out.note("everything is there; nothing would be run");
+        }
+    } else {
+        let done = match (report.statements.is_empty(), report.registered) {
+            (true, false) => "everything was there already".to_owned(),
+            _ => "the history tables are there, beside yours".to_owned(),
+        };
+        context.out.report(&format!("{}\n", paint(GREEN, &done)));
+    }
+    for advice in &report.advice {
+        context.out.note(&format!("advice: {advice}"));
+    }
+    if report.ambiguous.is_empty() && !dry_run {
+        context.out.report(&paint(DIM, "record what is live now with: cfg import --all\n"));
+    }
+}
