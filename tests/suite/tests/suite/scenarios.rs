@@ -14,6 +14,7 @@ use cfg_engine::config::Shape;
 use cfg_engine::document::Object;
 use cfg_engine_conformance::{Harness, MemoryHarness, Need, Space};
 
+pub(crate) use self::lines::Lines;
 use crate::sqlite::SqliteHarness;
 
 /// A scenario file.

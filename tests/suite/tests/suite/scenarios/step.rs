@@ -74,7 +74,7 @@ fn of_report(report: &Report, data: Value) -> Outcome {
     let replies = report.written().map(|written| {
         Object::new()
             .with("config_id", written.entry.header.record.id.to_value())
-            .with("doc", written.doc.clone())
+            .with("doc", written.doc.as_deref().cloned())
             .with("base", written.base.to_object())
             .with("entries", written.entries.iter().map(|e| e.to_object(&[])).collect::<Vec<_>>())
     });
