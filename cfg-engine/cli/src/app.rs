@@ -38,6 +38,7 @@ pub(crate) fn run(words: Vec<OsString>) -> u8 {
     }
 }
 
+/// Runs the verb; what it refuses is printed here, while the store can still be asked.
 fn block_on(context: &Context, verb: Verb) -> Result<u8, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
         Error::refused(
@@ -47,20 +48,30 @@ fn block_on(context: &Context, verb: Verb) -> Result<u8, Error> {
         )
     })?;
     let interruptible = verb.is_interruptible();
-    runtime.block_on(async {
+    Ok(runtime.block_on(async {
         let work = Box::pin(dispatch(context, verb));
-        if !interruptible {
-            return work.await;
-        }
-        tokio::select! {
-            biased;
-            done = work => done,
-            Ok(()) = tokio::signal::ctrl_c() => {
-                context.out.warn("interrupted; what was confirmed stays: look with cfg log");
-                Ok(INTERRUPTED)
+        let done = match interruptible {
+            false => work.await,
+            true => tokio::select! {
+                biased;
+                done = work => done,
+                Ok(()) = tokio::signal::ctrl_c() => {
+                    context.out.warn("interrupted; what was confirmed stays: look with cfg log");
+                    Ok(INTERRUPTED)
+                }
+            },
+        };
+        match done {
+            Ok(code) => code,
+            Err(error) => {
+                context.out.error(&error);
+                if let Some(hint) = context.nearest(&error).await {
+                    context.out.hint(&hint);
+                }
+                error.kind().exit_code()
             }
         }
-    })
+    }))
 }
 
 async fn dispatch(context: &Context, verb: Verb) -> Result<u8, Error> {

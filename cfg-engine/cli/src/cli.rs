@@ -67,7 +67,7 @@ pub(crate) enum Color {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Change {
     /// Why; several make paragraphs
-    #[arg(short, long, value_name = "WHY")]
+    #[arg(short, long, value_name = "WHY", allow_hyphen_values = true)]
     pub(crate) message: Vec<String>,
     /// The same call with the same key happens once
     #[arg(long, value_name = "KEY")]

@@ -31,6 +31,7 @@ impl Context {
     pub(crate) fn open_options(&self) -> OpenOptions {
         let watched = io::stdin().is_terminal() || io::stderr().is_terminal();
         OpenOptions {
+            start_dir: std::env::current_dir().unwrap_or_default(),
             config_file: self.global.config_file.clone(),
             env: self.global.env.clone(),
             author: self.global.author.clone(),
@@ -112,5 +113,20 @@ impl Context {
             1 => clean(&record.id.to_string()),
             _ => clean(&record.to_string()),
         }
+    }
+
+    /// Returns the record whose id is nearest to one that was not found. Only for people: all
+    /// records are looked through.
+    pub(crate) async fn nearest(&self, error: &Error) -> Option<String> {
+        let Error::NoRecord { address } = error else { return None };
+        if self.out.is_json() {
+            return None;
+        }
+        let project = self.reader().ok()?;
+        let status = project.status(None, true, &engine::Staged::new(), None).await.ok()?;
+        let asked = address.rsplit(':').next().unwrap_or(address);
+        let away = |record: &RecordKey| strsim::damerau_levenshtein(asked, &record.id.to_string());
+        let (distance, record) = status.rows.iter().map(|row| (away(&row.record), &row.record)).min()?;
+        (distance <= 1 + asked.chars().count() / 4).then(|| format!("did you mean: {}", self.label(&project, record)))
     }
 }

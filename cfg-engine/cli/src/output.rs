@@ -36,11 +36,6 @@ impl Output {
         self.json
     }
 
-    /// Returns whether reports and notes are left out.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
     /// Returns whether somebody watches standard error.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.json && !self.quiet && io::stderr().is_terminal()
@@ -95,6 +90,13 @@ impl Output {
         }
     }
 
+    /// Prints one more thing to try, for people.
+    pub(crate) fn hint(&self, hint: &str) {
+        if !self.json {
+            self.stderr(&format!("{CYAN}hint:{CYAN:#} {}\n", clean(hint)));
+        }
+    }
+
     /// Prints why one row of several failed; in JSON the row says it itself.
     pub(crate) fn row_error(&self, error: &Error) {
         if !self.json {
@@ -103,11 +105,10 @@ impl Output {
     }
 
     fn refusal(&self, error: &Error) {
-        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", clean(&error.to_string()));
+        self.stderr(&format!("{ERROR}error:{ERROR:#} {}\n", clean(&error.to_string())));
         if let Some(hint) = error.hint() {
-            text.push_str(&format!("{CYAN}hint:{CYAN:#} {}\n", clean(&hint)));
+            self.hint(&hint);
         }
-        self.stderr(&text);
     }
 
     /// Prints a line that announces a part of longer output, in bold.

@@ -18,16 +18,19 @@ pub(crate) fn from_clap(error: &clap::Error) -> Error {
     let lines: Vec<&str> = first.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let problem = lines.join(" ");
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
-    // A usage line is no error text; it comes when clap has nothing else to say.
-    let problem = if problem.starts_with("Usage:") || problem.is_empty() { "no verb was given" } else { problem };
-    usage(problem, hint(error))
+    match error.kind() {
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            usage("no verb is given", "see the verbs with: cfg --help")
+        }
+        _ => usage(problem, hint(error)),
+    }
 }
 
 fn hint(error: &clap::Error) -> String {
     let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue]
         .into_iter()
         .find_map(|kind| error.get(kind));
-    if let Some(word) = suggested.and_then(first_word) {
+    if let Some(word) = suggested.and_then(best) {
         return format!("did you mean: {word}");
     }
     if error.kind() == ErrorKind::InvalidValue
@@ -40,17 +43,18 @@ fn hint(error: &clap::Error) -> String {
         Some(ContextValue::StyledStr(text)) => text.to_string(),
         _ => String::new(),
     };
-    let usage = usage.strip_prefix("Usage:").unwrap_or(&usage).trim();
+    let usage = usage.strip_prefix("Usage:").unwrap_or(&usage).trim().replace(" --json", "");
     match usage.lines().next().filter(|line| !line.is_empty()) {
         Some(line) => format!("usage: {line}"),
         None => "see: cfg --help".to_owned(),
     }
 }
 
-fn first_word(value: &ContextValue) -> Option<String> {
+/// Returns the likeliest of clap's suggestions, which is the last.
+fn best(value: &ContextValue) -> Option<String> {
     match value {
         ContextValue::String(word) => Some(word.clone()),
-        ContextValue::Strings(words) => words.first().cloned(),
+        ContextValue::Strings(words) => words.last().cloned(),
         _ => None,
     }
 }

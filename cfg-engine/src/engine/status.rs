@@ -144,7 +144,8 @@ impl Project {
         staged: &Staged,
         progress: Option<&dyn Progress>,
     ) -> Result<Status, Error> {
-        let scope = Scope::All(collection);
+        let wanted = |record: &RecordKey| collection.as_ref().is_none_or(|c| record.collection == *c);
+        let scope = Scope::All(collection.clone());
         let mut rows = Vec::new();
         let mut seen = BTreeSet::new();
         let mut chunks = self.adapter.records(&self.settings.env, &scope);
@@ -166,7 +167,7 @@ impl Project {
         }
         drop(chunks);
         // A staged document of a record that does not exist yet.
-        for record in staged.difference(&seen).filter(|r| r.env == self.settings.env) {
+        for record in staged.difference(&seen).filter(|r| r.env == self.settings.env && wanted(r)) {
             rows.push(RecordStatus {
                 record: record.clone(),
                 state: State::Staged,

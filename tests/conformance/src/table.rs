@@ -1,6 +1,6 @@
 //! The live tables that cases ask for.
 
-use cfg_engine::config::{CollectionConfig, IdType, LiveRule, Shape};
+use cfg_engine::config::{CollectionConfig, LiveRule, Shape};
 use cfg_engine::document::FieldPolicy;
 use cfg_engine::history::CollectionName;
 
@@ -70,8 +70,6 @@ impl Table {
     pub fn id(mut self, columns: &[(&str, Column)]) -> Self {
         self.id = columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
         self.config.id_fields = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
-        // Where a store has bytes for a UUID, only the configuration knows what they are.
-        self.config.id_type = matches!(columns, [(_, Column::Uuid)]).then_some(IdType::Uuid);
         self
     }
 

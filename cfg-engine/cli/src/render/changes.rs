@@ -109,7 +109,8 @@ fn is_long(text: &str) -> bool {
 
 fn side(sign: char, style: Style, path: &str, value: &Value, out: &mut String) {
     let flat = value.to_text(Dialect::Relaxed, None);
-    if flat.chars().count() <= LONG_VALUE || matches!(value, Value::Number(_) | Value::Extended(_)) {
+    let lines = value.as_str().is_some_and(|text| text.contains('\n'));
+    if !lines && flat.chars().count() <= LONG_VALUE || matches!(value, Value::Number(_) | Value::Extended(_)) {
         out.push_str(&paint(style, &format!("{sign} {path}: {}", clean(&flat))));
         out.push('\n');
         return;

@@ -19,6 +19,11 @@ pub(crate) fn content(entry: &Entry) -> String {
     }
 }
 
+/// Returns whether an entry is its record's HEAD: nothing superseded it, and it holds now.
+pub(crate) fn is_head(entry: &Entry) -> bool {
+    entry.superseded_at.is_none() && entry.valid_to.is_none()
+}
+
 /// Writes one line for each entry.
 pub(crate) fn oneline<'e>(entries: impl IntoIterator<Item = (String, &'e Entry)>, now: Timestamp) -> String {
     let mut table = Table::default();
@@ -35,7 +40,7 @@ pub(crate) fn oneline<'e>(entries: impl IntoIterator<Item = (String, &'e Entry)>
     table.render()
 }
 
-/// Writes one entry over several lines; `is_head` is known where HEAD is among what is shown.
+/// Writes one entry over several lines; `is_head` marks it.
 pub(crate) fn full(label: &str, entry: &Entry, is_head: bool, now: Timestamp) -> String {
     let h = &entry.header;
     let mut out = String::new();
@@ -61,7 +66,8 @@ pub(crate) fn full(label: &str, entry: &Entry, is_head: bool, now: Timestamp) ->
     if !entry.message.trim().is_empty() {
         out.push('\n');
         for text in clean(&entry.message).lines() {
-            out.push_str(&format!("    {text}\n"));
+            out.push_str(format!("    {text}").trim_end());
+            out.push('\n');
         }
     }
     out

@@ -1,13 +1,13 @@
 //! What a change did, or would do.
 
 use cfg_engine::engine::{Project, Report, RowOutcome, Written};
-use cfg_engine::history::{Op, Timestamp};
+use cfg_engine::history::Op;
 use cfg_engine::{Error, Value};
 
 use super::changes::change_values;
 use super::entries::content;
 use super::style::{BOLD, DIM, GREEN, YELLOW, clean, count, paint};
-use super::time::{ago, stamp};
+use super::time::stamp;
 use crate::context::Context;
 use crate::output::Output;
 
@@ -58,7 +58,7 @@ pub(crate) fn failures<'e>(out: &Output, errors: impl Iterator<Item = &'e Error>
 
 fn people(context: &Context, project: &Project, report: &Report, verb: &str) {
     if let Some(plan) = &report.plan {
-        context.out.text(&planned(context, project, &plan.shown));
+        context.out.text(&planned(project, &plan.shown));
         return;
     }
     let written: Vec<&Written> = report.written().collect();
@@ -111,8 +111,7 @@ fn written_lines(context: &Context, project: &Project, written: &Written, replay
         out.push('\n');
     }
     let entry = &written.entry;
-    let word = if entry.header.is_tombstone() { " deleted" } else { "" };
-    out.push_str(&format!("{} ({}){word}", paint(YELLOW, &format!("{label}@{}", entry.header.seq)), address(entry)));
+    out.push_str(&format!("{} ({})", paint(YELLOW, &format!("{label}@{}", entry.header.seq)), address(entry)));
     if let Some(replaced) = &written.replaced
         && replaced.author != entry.header.author
     {
@@ -137,7 +136,7 @@ fn address(entry: &cfg_engine::history::Entry) -> String {
 }
 
 /// Writes a plan: what a dry run shows.
-fn planned(context: &Context, project: &Project, shown: &cfg_engine::document::Object) -> String {
+fn planned(project: &Project, shown: &cfg_engine::document::Object) -> String {
     let changes = shown.get("changes").and_then(Value::as_array).unwrap_or_default();
     let mut out = String::new();
     for change in changes {
@@ -163,11 +162,5 @@ fn planned(context: &Context, project: &Project, shown: &cfg_engine::document::O
     let words = format!("{}, nothing was done (plan {plan})", count(changes.len(), "change"));
     out.push_str(&paint(if changes.is_empty() { GREEN } else { DIM }, &words));
     out.push('\n');
-    let _ = context;
     out
-}
-
-/// Writes a moment both ways.
-pub(crate) fn moment(time: Timestamp, now: Timestamp) -> String {
-    format!("{}, {}", stamp(time), ago(time, now))
 }

@@ -3,7 +3,7 @@
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::style::{PLAIN, paint};
+use super::style::paint;
 
 /// Rows whose columns are as wide as their widest cell.
 #[derive(Debug, Default)]
@@ -21,11 +21,6 @@ impl Table {
     /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [(String, Style); N]) {
         self.rows.push(cells.into());
-    }
-
-    /// Adds a row without colours.
-    pub(crate) fn plain<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into_iter().map(|cell| (cell, PLAIN)).collect());
     }
 
     /// Writes the rows.
@@ -59,9 +54,9 @@ mod tests {
     #[test]
     fn columns_align_and_lines_have_no_trailing_space() {
         let mut table = Table::indented(2);
-        table.plain(["a".into(), "".into(), "1".into()]);
-        table.plain(["日本".into(), "".into(), "".into()]);
-        table.plain(["abc".into(), "".into(), "22".into()]);
+        for cells in [["a", "", "1"], ["日本", "", ""], ["abc", "", "22"]] {
+            table.row(cells.map(|cell| (cell.to_owned(), Style::new())));
+        }
         assert_eq!(table.render(), "  a     1\n  日本\n  abc   22\n");
     }
 }

@@ -191,7 +191,9 @@ impl<'c> Demo<'c> {
     /// Writes as the application, or as somebody who is in a hurry, does.
     fn sql(&self, statement: &str) -> Result<(), Error> {
         self.app.execute_batch(statement).map_err(|e| failed(&format!("the application's statement: {e}")))?;
-        let shown: String = statement.trim().lines().map(|line| format!("{} {line}\n", paint(GREEN, "sql>"))).collect();
+        let prompts = std::iter::once(paint(GREEN, "sql>")).chain(std::iter::repeat("    ".to_owned()));
+        let lines = statement.trim().lines().zip(prompts);
+        let shown: String = lines.map(|(line, prompt)| format!("{prompt} {line}\n")).collect();
         if !self.context.out.is_json() {
             self.context.out.report(&format!("\n{shown}"));
         }

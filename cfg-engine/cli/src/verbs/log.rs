@@ -3,7 +3,7 @@
 use cfg_engine::Error;
 use cfg_engine::document::Object;
 use cfg_engine::engine::{AsOfEntry, Log, LogAxis, Project};
-use cfg_engine::history::{Entry, RecordKey, Timestamp};
+use cfg_engine::history::{Entry, Timestamp};
 
 use crate::context::Context;
 use crate::render::document::relaxed;
@@ -94,7 +94,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
         return Ok(0);
     }
     let (entries, now) = tokio::join!(project.log(&log), project.adapter().clock());
-    people(context, &project, &args, record.as_ref(), &entries?, now?.store).await?;
+    people(context, &project, &args, &entries?, now?.store).await?;
     Ok(0)
 }
 
@@ -102,7 +102,6 @@ async fn people(
     context: &Context,
     project: &Project,
     args: &Args,
-    record: Option<&RecordKey>,
     entries: &[Entry],
     now: Timestamp,
 ) -> Result<(), Error> {
@@ -115,11 +114,9 @@ async fn people(
         context.out.text(&entries::oneline(entries.iter().map(|entry| (labelled(entry), entry)), now));
         return Ok(());
     }
-    // Of one record HEAD can be told: the entry that nothing superseded.
-    let is_head = |entry: &Entry| record.is_some() && entry.superseded_at.is_none() && entry.valid_to.is_none();
     for (n, entry) in entries.iter().enumerate() {
         let gap = if n > 0 { "\n" } else { "" };
-        context.out.text(&format!("{gap}{}", entries::full(&labelled(entry), entry, is_head(entry), now)));
+        context.out.text(&format!("{gap}{}", entries::full(&labelled(entry), entry, entries::is_head(entry), now)));
         if let Some(doc) = entry.doc.as_ref().filter(|_| args.with_doc) {
             context.out.text("\n");
             context.out.data(&relaxed(doc));

@@ -102,7 +102,7 @@ async fn whole(
     let head = match shown {
         Shown::Entry(entry) => {
             let now = project.adapter().clock().await?.store;
-            entries::full(&label, entry, *reference == Reference::Head, now)
+            entries::full(&label, entry, entries::is_head(entry), now)
         }
         Shown::Live(_) => format!("{} {reference}\n", paint(CYAN, &label)),
     };

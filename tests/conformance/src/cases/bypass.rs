@@ -253,9 +253,13 @@ pub(crate) async fn a_second_live_row_is_ambiguous(h: Arc<dyn Harness>) -> Outco
     let state = space.state(&record).await;
     let set = space.bind(vec![Draft::set(&space, &state, "n", 2)]).await;
     let remove = space.bind(vec![Draft::remove(&state)]).await;
+    let adopt = space.bind(vec![Draft::adopt(&space, &state)]).await;
+    let mut absent = Draft::recreate(&space, &state, &object(r#"{"n": 5}"#));
+    absent.expected_live = ExpectedLive::Absent;
+    let create = space.bind(vec![absent]).await;
     space.raw_insert("planner", r#"{"n": 1}"#).await;
     let before = space.picture().await;
-    for batch in [set, remove] {
+    for batch in [set, remove, adopt, create] {
         match space.store.apply(&batch).await {
             Err(AdapterError::Ambiguous { record: named, rows }) => assert_eq!((named, rows), (record.clone(), 2)),
             outcome => panic!("expected an ambiguous record, got {outcome:?}"),

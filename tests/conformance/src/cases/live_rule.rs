@@ -113,6 +113,13 @@ pub(crate) async fn rows_outside_the_rule_are_counted_when_asked_for(h: Arc<dyn 
     assert_eq!(seen(&space, &outside).await, "outside=2");
     let listed = space.states(&Scope::All(None)).await;
     assert_eq!(listed.iter().map(|s| &s.record).collect::<Vec<_>>(), [&inside], "a row outside the rule is no record");
+    // Nor are they counted when nobody asked about that record.
+    let state = space.state(&inside).await;
+    space.applied(vec![Draft::adopt(&space, &state)]).await;
+    space.raw_set(&inside, r#"{"active": false}"#).await;
+    assert_eq!(seen(&space, &inside).await, "outside=1");
+    let listed = space.states(&Scope::All(None)).await;
+    assert!(matches!(listed[0].live, Live::Absent { outside_rule: 0 }), "{:?}", listed[0].live);
     Outcome::Passed
 }
 

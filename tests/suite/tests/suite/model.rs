@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use cfg_engine::Value;
 use cfg_engine::adapter::{
-    AdapterError, AsOf, Batch, EntryQuery, ExpectedLive, ExpectedVersion, Live, ObjectKey, ObjectWrite, RecordState,
-    Scope, StoredDoc,
+    AdapterError, AsOf, Batch, EntryQuery, ExpectedLive, ExpectedVersion, Live, ObjectKey, ObjectWrite, Order,
+    RecordState, Scope, StoredDoc,
 };
 use cfg_engine::config::Shape;
 use cfg_engine::document::{Edit, Object, PathChange};
-use cfg_engine::history::{Op, OpId, RecordKey, Timestamp};
+use cfg_engine::history::{Entry, Op, OpId, RecordKey, Seq, Timestamp};
 use cfg_engine_conformance::{Draft, DraftEntry, Harness, MemoryHarness, Space, Table, doc_text, object, value};
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
@@ -32,10 +32,19 @@ enum Step {
     Raw(u8, Raw),
     /// Plans a batch now and applies it at once.
     Apply(Plan),
-    /// Plans a batch, lets another step happen, and applies it.
-    Late(Plan, Box<Step>),
+    /// Plans a batch, lets others write to one of its records or commit, and applies it.
+    Late(Plan, Between),
     /// Applies the batch before last again.
     Replay,
+}
+
+/// What happens between a plan and its application.
+#[derive(Debug, Clone)]
+enum Between {
+    /// A write around the tool, to one of the plan's records.
+    Raw(u8, Raw),
+    /// Another batch.
+    Apply(Plan),
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +91,7 @@ enum ObjectVerb {
     Put(u8),
     PutStale(u8),
     Delete,
+    DeleteStale,
 }
 
 fn bodies(n: u8) -> Value {
@@ -138,6 +148,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         4 => (0..5u8).prop_map(ObjectVerb::Put),
         1 => (0..5u8).prop_map(ObjectVerb::PutStale),
         1 => Just(ObjectVerb::Delete),
+        1 => Just(ObjectVerb::DeleteStale),
     ];
     let off_ms = prop_oneof![20 => Just(0i64), 1 => Just(-60_000), 1 => Just(60_000), 1 => Just(-1000)];
     let changes = prop::collection::btree_map(0..IDS, verb(), 0..4).prop_map(|map| map.into_iter().collect());
@@ -154,10 +165,19 @@ fn step() -> impl Strategy<Value = Step> {
         6 => plan().prop_map(Step::Apply),
         1 => Just(Step::Replay),
     ];
-    let between = prop_oneof![(0..IDS, raw()).prop_map(|(id, raw)| Step::Raw(id, raw)), plan().prop_map(Step::Apply)];
+    let meddling = prop_oneof![
+        2 => (0..5u8).prop_map(Raw::SetIgnored),
+        2 => (0..5u8).prop_map(Raw::SetBody),
+        1 => (0..5u8).prop_map(Raw::SetSecret),
+        3 => raw(),
+    ];
+    let between = prop_oneof![
+        3 => (any::<u8>(), meddling).prop_map(|(n, raw)| Between::Raw(n, raw)),
+        1 => plan().prop_map(Between::Apply),
+    ];
     prop_oneof![
-        5 => simple,
-        2 => (plan(), between).prop_map(|(plan, between)| Step::Late(plan, Box::new(between))),
+        4 => simple,
+        4 => (plan(), between).prop_map(|(plan, between)| Step::Late(plan, between)),
     ]
 }
 
@@ -249,7 +269,8 @@ impl Pair {
         for space in self.spaces() {
             let mut of_space = Vec::new();
             for (id, verb) in &plan.changes {
-                of_space.extend(draft(space, *id, verb).await);
+                let author = ["ana", "bo", "bo2"][(self.ops % 3) as usize];
+                of_space.extend(draft(space, *id, verb).await.map(|draft| by(draft, author)));
             }
             drafts.push(of_space);
         }
@@ -283,13 +304,15 @@ impl Pair {
             }
             Step::Late(plan, between) => {
                 let batch = self.plan(plan).await;
-                match &**between {
-                    Step::Raw(id, raw) => self.raw(*id, raw).await,
-                    Step::Apply(other) => {
+                match between {
+                    Between::Raw(n, raw) => {
+                        let of_plan = plan.changes.get(usize::from(*n) % plan.changes.len().max(1));
+                        self.raw(of_plan.map_or(0, |(id, _)| *id), raw).await;
+                    }
+                    Between::Apply(other) => {
                         let other = self.plan(other).await;
                         self.apply(other).await;
                     }
-                    _ => {}
                 }
                 self.apply(batch).await;
             }
@@ -325,13 +348,11 @@ impl Pair {
                     found.extend(addresses.iter().map(|row| format!("{at:?} {row:?}")));
                 }
             }
-            for across in [false, true] {
-                let mut query = EntryQuery::new(space.env.clone(), all.clone());
-                query.across = across;
-                query.limit = across.then_some(5);
+            for query in self.queries(space, &all) {
                 for entry in space.entries(&query).await {
                     assert_eq!(entry.header.entry_id(), entry.entry_id);
-                    found.push(format!("{:?} {:?} {}", entry.header, entry.entry_id, entry.message));
+                    let Entry { header, message, git_shas, .. } = &entry;
+                    found.push(format!("{header:?} {:?} {message} {git_shas:?}", entry.entry_id));
                 }
             }
             for id in 0..IDS {
@@ -357,6 +378,31 @@ impl Pair {
             assert_eq!(model, real);
         }
         assert_eq!(seen_by[0].len(), seen_by[1].len());
+    }
+
+    /// Every filter on its own, around the last batches.
+    fn queries(&self, space: &Space, scope: &Scope) -> Vec<EntryQuery> {
+        let any = EntryQuery::new(space.env.clone(), scope.clone());
+        let filtered = |filter: &dyn Fn(&mut EntryQuery)| {
+            let mut query = any.clone();
+            filter(&mut query);
+            query
+        };
+        let mut queries = vec![
+            any.clone(),
+            filtered(&|q| (q.across, q.limit) = (true, Some(5))),
+            filtered(&|q| (q.order, q.limit) = (Order::NewestFirst, Some(3))),
+            filtered(&|q| q.author = Some("bo".to_owned())),
+            filtered(&|q| (q.git_sha, q.across) = (Some("boa".to_owned()), true)),
+            filtered(&|q| q.git_sha = Some("oabc".to_owned())),
+            filtered(&|q| q.seqs = vec![Seq(2), Seq(4)]),
+        ];
+        for (batch, _) in self.applied.iter().rev().take(2) {
+            queries.push(filtered(&|q| q.op_id = Some(batch.op_id().clone())));
+            queries.push(filtered(&|q| q.since = Some(batch.recorded_at())));
+            queries.push(filtered(&|q| q.until = Some(batch.recorded_at())));
+        }
+        queries
     }
 
     /// The instants worth asking about: a few on each axis, and pairs.
@@ -421,6 +467,14 @@ async fn draft(space: &Space, id: u8, verb: &Verb) -> Option<Draft> {
     }
 }
 
+fn by(mut draft: Draft, author: &str) -> Draft {
+    for entry in &mut draft.entries {
+        entry.author.id = author.to_owned();
+        entry.git_shas = vec![format!("{author}abc"), "feed".to_owned()];
+    }
+    draft
+}
+
 async fn object_write(space: &Space, name: u8, verb: &ObjectVerb) -> ObjectWrite {
     let name = ["june", "july/é"][usize::from(name)];
     let there = space.store.objects("tag", Some(name)).await.expect("objects");
@@ -429,6 +483,7 @@ async fn object_write(space: &Space, name: u8, verb: &ObjectVerb) -> ObjectWrite
     match verb {
         ObjectVerb::Put(n) => ObjectWrite { key, expected, body: Some(bodies(*n)) },
         ObjectVerb::PutStale(n) => ObjectWrite { key, expected: ExpectedVersion::At(99), body: Some(bodies(*n)) },
+        ObjectVerb::DeleteStale => ObjectWrite { key, expected: ExpectedVersion::At(99), body: None },
         ObjectVerb::Delete if there.is_empty() => ObjectWrite { key, expected, body: Some(bodies(0)) },
         ObjectVerb::Delete => ObjectWrite { key, expected, body: None },
     }
@@ -438,6 +493,12 @@ fn agrees(shape: Shape, steps: &[Step]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut pair = Pair::open(shape).await;
+        // Two records are there and tracked, so that the first step meets something.
+        for id in 0..2 {
+            pair.raw(id, &Raw::Insert { active: true, n: i64::from(id) }).await;
+        }
+        let adopt = Plan { changes: vec![(0, Verb::Adopt), (1, Verb::Adopt)], object: None, off_ms: 0 };
+        pair.take(&Step::Apply(adopt)).await;
         for step in steps {
             pair.take(step).await;
         }

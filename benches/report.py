@@ -1,0 +1,211 @@
+"""Reads what criterion measured, measures memory and cold start of the command, and writes
+docs/performance.md. Called by benches/run."""
+
+import json
+import os
+import pathlib
+import platform
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+CFG = TARGET / "release" / "cfg"
+CORPUS = pathlib.Path(os.environ.get("CFG_TEST_CORPUS", ROOT / ".." / "shared" / "corpus")) / "scoop-2023.jsonl.gz"
+CONFIG = """[project]
+name = "bench"
+[[collection]]
+name = "items"
+id_field = "id"
+shape = "doc"
+[env.dev]
+database = "sqlite"
+uri = "bench.db"
+"""
+
+
+def criterion():
+    """{group: {function: (median seconds, low, high, throughput)}}"""
+    found = {}
+    for file in sorted((TARGET / "criterion").glob("**/new/benchmark.json")):
+        about = json.loads(file.read_text())
+        estimates = json.loads((file.parent / "estimates.json").read_text())
+        median = estimates["median"]
+        low, high = median["confidence_interval"]["lower_bound"], median["confidence_interval"]["upper_bound"]
+        name = about["function_id"] + (f" {about['value_str']}" if about.get("value_str") else "")
+        found.setdefault(about["group_id"], {})[name] = (
+            median["point_estimate"] / 1e9, low / 1e9, high / 1e9, about.get("throughput"))
+    return found
+
+
+def shown(seconds):
+    for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def cell(measured):
+    median, low, high, _ = measured
+    return f"{shown(median)} ({shown(low)} – {shown(high)})"
+
+
+class Project:
+    """A folder with a configuration, a live table and the command."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        (self.folder / ".cfg.toml").write_text(CONFIG)
+        db = sqlite3.connect(self.folder / "bench.db")
+        db.execute("CREATE TABLE items (id TEXT PRIMARY KEY, doc TEXT NOT NULL)")
+        db.commit()
+        db.close()
+        self.run("init")
+
+    def run(self, *words):
+        """Runs the command; returns (seconds, peak memory in KiB)."""
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [str(CFG), *words], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, env={**os.environ, "CFG_AUTHOR": "bench@example.com"})
+        complaint = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        if os.waitstatus_to_exitcode(status) != 0:
+            raise SystemExit(f"cfg {' '.join(words)}: {complaint.decode()}")
+        return seconds, usage.ru_maxrss
+
+
+def history(path, records, versions):
+    """Versions an hour apart; a document of half a kilobyte."""
+    prompt = "Plan the work before you start it, and keep the plan up to date. " * 6
+    with open(path, "w") as out:
+        for version in range(versions):
+            when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(1_600_000_000 + version * 3600))
+            for record in range(records):
+                doc = {"model": "large", "version": version, "n": record, "instructions": prompt}
+                out.write(json.dumps({"id": f"r{record:05}", "time": when, "doc": doc}) + "\n")
+
+
+def copies(path, times):
+    """The corpus several times over, each time with ids of its own."""
+    import gzip
+    with gzip.open(CORPUS, "rt") as lines, open(path, "w") as out:
+        for line in lines:
+            entry = json.loads(line)
+            for n in range(times):
+                out.write(json.dumps({**entry, "id": f"{entry['id']}-{n}"}, ensure_ascii=False) + "\n")
+
+
+def memory():
+    rows = []
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as many:
+        peaks = {}
+        for folder, versions in ((one, 1), (many, 100)):
+            project = Project(folder)
+            history(f"{folder}/history.jsonl", 1000, versions)
+            project.run("import", "--seed-live", "--history", "history.jsonl", "--quiet")
+            peaks[versions] = (
+                project.run("status", "--json")[1],
+                project.run("log", "--as-of", "2021-01-01", "--with-doc", "--json")[1])
+        for n, name in enumerate(("status", "log --as-of --with-doc")):
+            rows.append((f"`cfg {name}`, 1,000 records at 100 versions against 1", peaks[100][n], peaks[1][n], 1.2))
+    if CORPUS.exists():
+        peaks = {}
+        for times in (1, 10):
+            with tempfile.TemporaryDirectory() as folder:
+                project = Project(folder)
+                copies(f"{folder}/history.jsonl", times)
+                peaks[times] = project.run("import", "--seed-live", "--history", "history.jsonl", "--quiet")[1]
+        rows.append(("`cfg import --history`, the corpus ten times over against once", peaks[10], peaks[1], 1.5))
+    return rows
+
+
+def cold_start():
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(folder)
+        history(f"{folder}/history.jsonl", 20, 3)
+        project.run("import", "--seed-live", "--history", "history.jsonl", "--quiet")
+        return statistics.median(project.run("status", "--quiet")[0] for _ in range(60))
+
+
+def machine():
+    model = "unknown processor"
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}; {rustc}"
+
+
+# (what, group, ours, theirs, the most that ours may be times theirs, or None)
+RATIOS = [
+    ("Commit of one record, 2 KB, every layer", "sqlite commit", "cfg-engine commit", "bare durable update", 3.0),
+    ("The same, adapter alone", "sqlite commit, 2 KB", "apply", "bare update", 3.0),
+    ("`status` of 10,000 records of 2 KB, against reading and parsing them", "sqlite status of 10000 records of 2 KB",
+     "cfg-engine status", "read and parse", 2.0),
+    ("System as-of over the corpus with documents, against the bare query", "sqlite corpus", "as-of, cfg-engine log",
+     "as-of, bare query with documents", 3.0),
+]
+
+
+def report(quick):
+    found = criterion()
+    lines = ["# Performance", "",
+             "Written by `benches/run`; do not edit. Each ratio compares with the bare statements that do the same work on the",
+             "same file, in the same run. The ratio is the promise; times are this machine's.", "",
+             f"Machine: {machine()}. SQLite in WAL mode with `synchronous=FULL`, a file on local disk."
+             + (" **A quick run: the spread is wide.**" if quick else ""), "",
+             "Medians, with the 95 % interval of the median in parentheses.", "",
+             "## Canonical form and oid", "",
+             "| Document | sha256 alone | cfg-engine | serde_jcs + sha2 | MB/s | times serde_jcs |", "|---|---|---|---|---|---|"]
+    oid = found.get("oid", {})
+    for size in ("2 KB", "32 KB", "1 MB"):
+        ours, theirs, bare = (oid.get(f"{name} {size}") for name in ("cfg-engine", "serde_jcs + sha2", "sha256 only"))
+        if ours and theirs and bare:
+            volume = ours[3]["Bytes"] / ours[0] / 1e6
+            lines.append(f"| {size} | {shown(bare[0])} | {cell(ours)} | {cell(theirs)} | {volume:.0f} | {theirs[0] / ours[0]:.1f} |")
+    lines += ["", "Target at 32 KB: at least 400 MB/s and 3.5 times serde_jcs.", "",
+              "## SQLite against the bare statements", "", "| What | cfg-engine | bare | ratio | at most |", "|---|---|---|---|---|"]
+    for what, group, ours, theirs, most in RATIOS:
+        pair = found.get(group, {})
+        if ours in pair and theirs in pair:
+            ratio = pair[ours][0] / pair[theirs][0]
+            verdict = "" if ratio <= most else " **slower than the target**"
+            lines.append(f"| {what} | {cell(pair[ours])} | {cell(pair[theirs])} | {ratio:.2f} | {most:g}{verdict} |")
+    lines += ["", "## Throughput", "", "| What | time | rate | target |", "|---|---|---|---|"]
+    batch = found.get("sqlite batch of 1000", {}).get("cfg-engine commit of 1000 records")
+    if batch:
+        rate = 1000 / batch[0]
+        verdict = "" if rate >= 10_000 else " **missed**"
+        lines.append(f"| Commit of 1,000 records of 2 KB in one batch | {cell(batch)} | {rate:,.0f} records/s | at least 10,000 records/s{verdict} |")
+    apply = found.get("sqlite batch of 1,000, 2 KB", {}).get("apply")
+    if apply:
+        lines.append(f"| The same, adapter alone | {cell(apply)} | {1000 / apply[0]:,.0f} records/s | |")
+    load = found.get("sqlite corpus", {}).get("load")
+    if load:
+        lines.append(f"| Load the corpus: 10,486 changes of 997 records, live seeded | {cell(load)} | {10_486 / load[0]:,.0f} entries/s | at most 10 s |")
+    start = cold_start()
+    lines += [f"| Cold start of `cfg status`, 20 records: process start to exit | {shown(start)} | | at most 10 ms{'' if start <= 0.010 else ' **missed**'} |", "",
+              "## As-of over 200,000 entries of 0.5 KB", "", "| Question | cfg-engine | bare | ratio |", "|---|---|---|---|"]
+    asof = found.get("sqlite as-of over 200,000 entries, 0.5 KB", {})
+    for when in sorted({name.split(",")[0] for name in asof}):
+        for ours, theirs in (("as_of_addresses", "bare addresses"), ("as_of", "bare documents")):
+            a, b = asof.get(f"{when}, {ours}"), asof.get(f"{when}, {theirs}")
+            if a and b:
+                lines.append(f"| {when}: {theirs.split()[1]} | {cell(a)} | {cell(b)} | {a[0] / b[0]:.2f} |")
+    lines += ["", "## Peak memory of the command", "", "| What | more | less | ratio | at most |", "|---|---|---|---|---|"]
+    for what, more, less, most in memory():
+        verdict = "" if more / less <= most else " **missed**"
+        lines.append(f"| {what} | {more / 1024:.1f} MiB | {less / 1024:.1f} MiB | {more / less:.2f} | {most}{verdict} |")
+    if not CORPUS.exists():
+        lines += ["", "The corpus was absent: its rows are left out."]
+    (ROOT / "docs" / "performance.md").write_text("\n".join(lines) + "\n")
+
+
+report("--quick" in sys.argv[1:])
