@@ -197,28 +197,83 @@ fn record(project: &Project, id: &str) -> RecordKey {
 async fn damage_in_sqlite_is_found() {
     const MINE: &str = "record_no = (SELECT record_no FROM cfg_records WHERE id_key = '\"planner\"')";
     let plants: [(&str, &str, Option<u64>, &str); 22] = [
-        ("an edited document", "content", Some(3), "UPDATE config_history SET doc_native = replace(doc_native, 'one', 'forged'), doc = replace(doc, 'one', 'forged') WHERE seq = 3 AND"),
-        ("an edited first document", "content", Some(1), "UPDATE config_history SET doc_native = replace(doc_native, 'one', 'forged'), doc = replace(doc, 'one', 'forged') WHERE seq = 1 AND"),
-        ("a document taken out", "content", Some(3), "UPDATE config_history SET doc_native = NULL, doc = NULL WHERE seq = 3 AND"),
-        ("a document said never to have been", "content", Some(3), "UPDATE config_history SET doc_native = NULL, doc = NULL, doc_state = 'none' WHERE seq = 3 AND"),
-        ("a document said to be redacted", "content", Some(3), "UPDATE config_history SET doc_state = 'redacted' WHERE seq = 3 AND"),
+        (
+            "an edited document",
+            "content",
+            Some(3),
+            "UPDATE config_history SET doc_native = replace(doc_native, 'one', 'forged'), doc = replace(doc, 'one', 'forged') WHERE seq = 3 AND",
+        ),
+        (
+            "an edited first document",
+            "content",
+            Some(1),
+            "UPDATE config_history SET doc_native = replace(doc_native, 'one', 'forged'), doc = replace(doc, 'one', 'forged') WHERE seq = 1 AND",
+        ),
+        (
+            "a document taken out",
+            "content",
+            Some(3),
+            "UPDATE config_history SET doc_native = NULL, doc = NULL WHERE seq = 3 AND",
+        ),
+        (
+            "a document said never to have been",
+            "content",
+            Some(3),
+            "UPDATE config_history SET doc_native = NULL, doc = NULL, doc_state = 'none' WHERE seq = 3 AND",
+        ),
+        (
+            "a document said to be redacted",
+            "content",
+            Some(3),
+            "UPDATE config_history SET doc_state = 'redacted' WHERE seq = 3 AND",
+        ),
         ("an edited message", "message", Some(2), "UPDATE config_history SET message = 'forged' WHERE seq = 2 AND"),
         ("an edited author", "entry_id", Some(2), "UPDATE config_history SET author_id = 'forged' WHERE seq = 2 AND"),
-        ("an edited time", "entry_id", Some(2), "UPDATE config_history SET recorded_at = recorded_at - 1 WHERE seq = 2 AND"),
+        (
+            "an edited time",
+            "entry_id",
+            Some(2),
+            "UPDATE config_history SET recorded_at = recorded_at - 1 WHERE seq = 2 AND",
+        ),
         ("an edited operation", "entry_id", Some(2), "UPDATE config_history SET op = 'adopt' WHERE seq = 2 AND"),
         ("an edited op_id", "entry_id", Some(2), "UPDATE config_history SET op_id = 'forged' WHERE seq = 2 AND"),
-        ("edited meta", "entry_id", Some(2), "UPDATE config_history SET meta = '{\"tool_version\":\"forged\"}' WHERE seq = 2 AND"),
-        ("a moved valid_from", "entry_id", Some(4), "UPDATE config_history SET valid_from = valid_from + 1 WHERE seq = 4 AND"),
+        (
+            "edited meta",
+            "entry_id",
+            Some(2),
+            "UPDATE config_history SET meta = '{\"tool_version\":\"forged\"}' WHERE seq = 2 AND",
+        ),
+        (
+            "a moved valid_from",
+            "entry_id",
+            Some(4),
+            "UPDATE config_history SET valid_from = valid_from + 1 WHERE seq = 4 AND",
+        ),
         ("a forged id", "entry_id", Some(3), "UPDATE config_history SET entry_id = zeroblob(32) WHERE seq = 3 AND"),
-        ("a forged id breaks the link behind it", "chain", Some(4), "UPDATE config_history SET entry_id = zeroblob(32) WHERE seq = 3 AND"),
+        (
+            "a forged id breaks the link behind it",
+            "chain",
+            Some(4),
+            "UPDATE config_history SET entry_id = zeroblob(32) WHERE seq = 3 AND",
+        ),
         ("a deleted entry", "gap", Some(3), "DELETE FROM config_history WHERE seq = 2 AND"),
         ("a deleted first entry", "gap", Some(2), "DELETE FROM config_history WHERE seq = 1 AND"),
         ("a truncated chain", "tip", Some(6), "DELETE FROM config_history WHERE seq = 6 AND"),
         ("a lost head", "head", None, "DELETE FROM config_heads WHERE"),
         ("a moved head", "head", Some(3), "UPDATE config_heads SET head_seq = 3 WHERE"),
         ("a forged head", "head", Some(6), "UPDATE config_heads SET head_oid = zeroblob(32) WHERE"),
-        ("an interval that overlaps", "interval", Some(1), "UPDATE config_history SET valid_to = valid_to + 100000 WHERE seq = 1 AND"),
-        ("an interval with a hole", "interval", Some(4), "UPDATE config_history SET valid_to = valid_to - 1 WHERE seq = 4 AND"),
+        (
+            "an interval that overlaps",
+            "interval",
+            Some(1),
+            "UPDATE config_history SET valid_to = valid_to + 100000 WHERE seq = 1 AND",
+        ),
+        (
+            "an interval with a hole",
+            "interval",
+            Some(4),
+            "UPDATE config_history SET valid_to = valid_to - 1 WHERE seq = 4 AND",
+        ),
     ];
     for (what, code, seq, sql) in plants {
         let file = file().await;
@@ -273,7 +328,10 @@ async fn what_is_no_damage_is_no_finding() {
     for bed in Bed::each().await {
         bed.put("planner", r#"{"name": "a"}"#).await;
         bed.put("untracked", r#"{"name": "b"}"#).await;
-        bed.project.import(&Import { records: Some(vec![bed.id("planner")]), valid_from: None }, &because("one"), None).await.unwrap();
+        bed.project
+            .import(&Import { records: Some(vec![bed.id("planner")]), valid_from: None }, &because("one"), None)
+            .await
+            .unwrap();
         bed.raw_set("planner", r#"{"name": "drift"}"#).await;
         bed.assert_sound().await;
         bed.put("planner", r#"{"name": "second row"}"#).await;
