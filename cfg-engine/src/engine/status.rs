@@ -178,6 +178,7 @@ impl Project {
                 reason: None,
             });
         }
+        rows.sort_by(|a, b| a.record.cmp(&b.record));
         Ok(Status { rows })
     }
 
@@ -190,9 +191,7 @@ impl Project {
         let states = self.states(records).await?;
         let mut rows = Vec::with_capacity(states.len());
         for state in &states {
-            if matches!(Standing::of(state), Ok(Standing::Unknown { outside_rule: 0 }))
-                && !staged.contains(&state.record)
-            {
+            if matches!(Standing::of(state), Ok(Standing::Unknown { .. })) && !staged.contains(&state.record) {
                 return Err(Error::NoRecord { address: state.record.to_string() });
             }
             rows.push(RecordStatus::of(state, staged));
