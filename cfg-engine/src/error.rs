@@ -381,6 +381,7 @@ impl Error {
                 AdapterError::Damaged { .. } => "damaged",
                 AdapterError::UnknownOutcome => "unknown_outcome",
                 AdapterError::Unreachable { .. } => "unreachable",
+                AdapterError::Clock { .. } => "clock",
                 _ => "storage",
             },
         }

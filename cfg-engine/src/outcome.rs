@@ -3,6 +3,9 @@
 use crate::document::{Object, Value};
 use crate::error::{Error, ErrorKind};
 
+#[cfg(test)]
+mod tests;
+
 /// The word that scripts and agents branch on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {

@@ -165,7 +165,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
         None => {
             let seed = seed_document(target, record, rules)?;
             let mut meta = rules.meta(input.meta);
-            list_secrets(&mut meta, "secrets", &policy.secret_paths(&seed.value));
+            list_secrets(&mut meta, "secrets", &held_secrets(&seed.value, policy));
             entries.push(seed.entry(Op::Commit, base, meta, policy));
             change.live = LiveWrite::Seed(seed.value.as_ref().clone());
             change.expected_live = ExpectedLive::Absent;
@@ -200,7 +200,9 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
     let Some(target) = input.target else { return restore_deletion(state, &standing, rules, input) };
     standing.refuse_outside_rule(record)?;
     let policy = rules.policy();
-    let mut target = target.clone();
+    // A column that is missing in the stored document has its default by now, null for a secret: that is
+    // no secret to be restored over the live one.
+    let mut target = policy.without_secrets(target);
     for (path, value) in input.secrets {
         let set = PathChange { path: path.clone(), edit: Edit::Set(value.clone()) };
         apply_changes(&mut target, &[set]).map_err(|e| {
@@ -241,7 +243,7 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
                 return Err(Error::SecretsNeeded { record: record.clone(), fields: lost });
             }
             let seed = seed_document(target, record, rules)?;
-            list_secrets(&mut meta, "secrets", &policy.secret_paths(&seed.value));
+            list_secrets(&mut meta, "secrets", &held_secrets(&seed.value, policy));
             entries.push(seed.entry(Op::Restore, None, meta, policy));
             change.live = LiveWrite::Seed(seed.value.as_ref().clone());
             change.expected_live = ExpectedLive::Absent;
@@ -390,8 +392,8 @@ fn preimages(standing: &Standing<'_>, rules: Rules<'_>, meta: &Object) -> Vec<Pl
 }
 
 fn as_read(op: Op, live: &LiveDoc, oid: Oid, mut meta: Object, policy: &FieldPolicy) -> PlannedEntry {
+    list_secrets(&mut meta, "secrets", &held_secrets(&live.value, policy));
     let secrets = policy.secret_paths(&live.value);
-    list_secrets(&mut meta, "secrets", &secrets);
     PlannedEntry {
         op,
         oid: Some(oid),
@@ -643,7 +645,7 @@ fn differs_in_ignored(live: &Value, target: &Value, policy: &FieldPolicy) -> boo
 
 /// Records where the new document has secrets, and which of them this change wrote.
 fn note_secrets(meta: &mut Object, edited: &Edited, live: &Value, policy: &FieldPolicy) {
-    let secrets = policy.secret_paths(&edited.after);
+    let secrets = held_secrets(&edited.after, policy);
     list_secrets(meta, "secrets", &secrets);
     let mut written: Vec<FieldPath> = Vec::new();
     let old = policy.secret_paths(live);
@@ -666,6 +668,13 @@ fn note_secrets(meta: &mut Object, edited: &Edited, live: &Value, policy: &Field
         }
     }
     list_secrets(meta, "secrets_written", &written);
+}
+
+/// Returns where a document has secrets; a null is none.
+fn held_secrets(doc: &Value, policy: &FieldPolicy) -> Vec<FieldPath> {
+    let mut paths = policy.secret_paths(doc);
+    paths.retain(|path| path.get(doc).is_some_and(|value| !value.is_null()));
+    paths
 }
 
 /// Records where secrets are; never what they are.
@@ -704,11 +713,14 @@ fn check_base(
     Ok(if fits { head.map(|h| vec![h.entry_id]) } else { None })
 }
 
+/// A document and its oid.
+pub(crate) type HashedDoc = (Arc<Value>, Oid);
+
 /// One version of a loaded history, ready to be planned.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadedVersion {
     pub(crate) valid_from: Timestamp,
-    pub(crate) content: Option<(Arc<Value>, Oid)>,
+    pub(crate) content: Option<HashedDoc>,
     pub(crate) author: Option<Author>,
     pub(crate) message: Option<String>,
     pub(crate) sha: Option<String>,
@@ -721,7 +733,7 @@ impl LoadedVersion {
         let mut meta = rules.meta(meta);
         let (oid, doc, content) = match self.content {
             Some((value, oid)) => {
-                list_secrets(&mut meta, "secrets", &policy.secret_paths(&value));
+                list_secrets(&mut meta, "secrets", &held_secrets(&value, policy));
                 (Some(oid), StoredDoc::Given(policy.without_secrets(&value)), Some(value))
             }
             None => (None, StoredDoc::None, None),

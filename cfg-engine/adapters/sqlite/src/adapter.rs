@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use cfg_engine::Value;
 use cfg_engine::adapter::{
     AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, EntryAddress, EntryQuery,
-    ObjectKey, RecordState, Scope, StorageAdapter, StoredObject,
+    LiveDigest, ObjectKey, RecordState, Scope, StorageAdapter, StoredObject,
 };
 use cfg_engine::config::{CollectionConfig, Shape};
 use cfg_engine::history::{CollectionName, Entry, EnvName, OpId, RecordKey, Timestamp};
@@ -116,6 +116,11 @@ impl StorageAdapter for SqliteAdapter {
     }
 
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState> {
+        let (env, scope) = (env.clone(), scope.clone());
+        self.readers.stream(move |conn, out| read::records(conn, &env, &scope, out))
+    }
+
+    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState<LiveDigest>> {
         let (env, scope) = (env.clone(), scope.clone());
         self.readers.stream(move |conn, out| read::records(conn, &env, &scope, out))
     }

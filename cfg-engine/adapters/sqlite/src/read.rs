@@ -23,7 +23,12 @@ use crate::readers::{CHUNK_ROWS, Halt, Sink};
 use crate::table::LiveTable;
 
 /// Streams live and head of the records of a scope.
-pub(crate) fn records(conn: &Conn, env: &EnvName, scope: &Scope, out: &mut Sink<RecordState>) -> Result<(), Halt> {
+pub(crate) fn records<T: From<RecordState>>(
+    conn: &Conn,
+    env: &EnvName,
+    scope: &Scope,
+    out: &mut Sink<T>,
+) -> Result<(), Halt> {
     let (_snapshot, catalog) = conn.snapshot()?;
     let clock = conn.clock()?;
     let reader = |env: &EnvName, collection: &CollectionName| -> Result<Reader<'_>, AdapterError> {
@@ -107,11 +112,11 @@ impl<'c> Reader<'c> {
     }
 
     /// The union of what live and history hold.
-    fn all(&self, out: &mut Sink<RecordState>) -> Result<(), Halt> {
+    fn all<T: From<RecordState>>(&self, out: &mut Sink<T>) -> Result<(), Halt> {
         let live = self.live_ids()?;
         let mut live = live.into_iter().peekable();
         let mut run = Vec::with_capacity(CHUNK_ROWS);
-        let mut add = |pending: Pending, out: &mut Sink<RecordState>| {
+        let mut add = |pending: Pending, out: &mut Sink<T>| {
             run.push(pending);
             if run.len() < CHUNK_ROWS { Ok(()) } else { self.emit(std::mem::take(&mut run), out) }
         };
@@ -175,7 +180,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Records that were asked for by name, in order.
-    fn these(&self, ids: &[&IdKey], out: &mut Sink<RecordState>) -> Result<(), Halt> {
+    fn these<T: From<RecordState>>(&self, ids: &[&IdKey], out: &mut Sink<T>) -> Result<(), Halt> {
         let mut found = vec![Found::None { outside_rule: 0 }; ids.len()];
         let list = Value::Array(ids.iter().map(|id| self.table.id_in_list(id)).collect()).to_json();
         let mut statement = self.conn.statement(&self.table.sql.locate)?;
@@ -228,7 +233,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Reads the documents of a run of records and sends it on, in order.
-    fn emit(&self, run: Vec<Pending>, out: &mut Sink<RecordState>) -> Result<(), Halt> {
+    fn emit<T: From<RecordState>>(&self, run: Vec<Pending>, out: &mut Sink<T>) -> Result<(), Halt> {
         let one = |pending: &Pending| match (pending.live, self.table.rowid) {
             (Found::One { rowid: Some(rowid) }, Some(_)) => Some(Value::from(rowid)),
             (Found::One { .. }, _) => Some(self.table.id_in_list(&pending.id)),
@@ -267,7 +272,12 @@ impl<'c> Reader<'c> {
         run.into_iter().flatten().try_for_each(|pending| self.send(pending, None, out))
     }
 
-    fn send(&self, pending: Pending, live: Option<(Live, usize)>, out: &mut Sink<RecordState>) -> Result<(), Halt> {
+    fn send<T: From<RecordState>>(
+        &self,
+        pending: Pending,
+        live: Option<(Live, usize)>,
+        out: &mut Sink<T>,
+    ) -> Result<(), Halt> {
         let (live, bytes) = match (live, pending.live) {
             (Some(read), _) => read,
             (None, Found::None { outside_rule }) => (Live::Absent { outside_rule }, 0),
@@ -277,7 +287,7 @@ impl<'c> Reader<'c> {
             }
         };
         let record = RecordKey { env: self.env.clone(), collection: self.collection.clone(), id: pending.id };
-        out.push(RecordState { record, live, head: pending.head, clock: self.clock }, bytes)
+        out.push(T::from(RecordState { record, live, head: pending.head, clock: self.clock }), bytes)
     }
 }
 

@@ -197,3 +197,27 @@ fn a_panic_in_a_worker_is_an_error_of_its_read_alone() {
     let outcome = writer::guarded(|| -> Result<(), AdapterError> { panic!("a bug") });
     assert!(matches!(outcome, Err(AdapterError::Storage { .. })), "{outcome:?}");
 }
+
+#[test]
+fn a_dropped_adapter_leaves_no_thread_and_no_connection() {
+    let opened = open(3, Shape::Doc);
+    let shared = std::sync::Arc::clone(&opened.conn.shared);
+    let first = Conn::open(&shared, Purpose::Read).unwrap();
+    let readers = Readers::new(std::sync::Arc::clone(&shared), first);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for _ in 0..3 {
+        let reads = (0..6).map(|_| readers.ask(|conn| conn.clock()));
+        let readings = runtime.block_on(futures_util::future::join_all(reads));
+        assert!(readings.iter().all(Result::is_ok));
+    }
+    let held = std::sync::Arc::downgrade(&shared);
+    drop((readers, opened, shared));
+    // Threads that waited for the next read end when nobody can ask them any more.
+    for _ in 0..1000 {
+        if held.strong_count() == 0 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{} threads or connections outlive the adapter", held.strong_count());
+}

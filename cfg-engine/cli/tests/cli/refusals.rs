@@ -11,11 +11,11 @@ fn documents_that_cannot_be_stored() {
         (r#"{"a": NaN}"#, "not_json", 1),
         (r#"{"a": Infinity}"#, "not_json", 1),
         (r#"{"a": -Infinity}"#, "not_json", 1),
-        (r#"{"a": {"$numberDouble": "NaN"}}"#, "unhashable", 1),
-        (r#"{"a": {"$numberDouble": "Infinity"}}"#, "unhashable", 1),
-        (r#"{"a": {"$numberDouble": "-Infinity"}}"#, "unhashable", 1),
+        (r#"{"a": {"$numberDouble": "NaN"}}"#, "unhashable_document", 1),
+        (r#"{"a": {"$numberDouble": "Infinity"}}"#, "unhashable_document", 1),
+        (r#"{"a": {"$numberDouble": "-Infinity"}}"#, "unhashable_document", 1),
         (r#"{"a": 1, "a": 2}"#, "not_json", 1),
-        ("{\"\u{e9}\": 1, \"e\u{301}\": 2}", "unhashable", 1),
+        ("{\"\u{e9}\": 1, \"e\u{301}\": 2}", "unhashable_document", 1),
         (r#"{"a": "\ud800"}"#, "not_json", 1),
         (r#"{"a": "\udc00x"}"#, "not_json", 1),
         (&deep, "not_json", 1),
@@ -94,7 +94,7 @@ fn versions_that_are_not_there() {
     for (args, exit, code) in [
         (&["show", "planner", "@9"][..], 5, "no_version"),
         (&["show", "planner", "#abcdef"], 5, "no_version"),
-        (&["show", "planner", "@{2001-01-01}"], 5, "no_version"),
+        (&["show", "planner", "@{2001-01-01}"], 5, "no_document"),
         (&["show", "planner", "tag:none"], 5, "no_such"),
         (&["show", "planner", "=staged"], 1, "nothing_staged"),
         (&["show", "planner", "seven"], 1, "bad_reference"),
@@ -107,10 +107,11 @@ fn versions_that_are_not_there() {
         (&["log", "--collection", "none"], 5, "no_such"),
         (&["get", "planner@1"], 1, "bad_address"),
         (&["restore", "planner", "@9"], 5, "no_version"),
-        (&["import", "writer", "--valid-from", "2999-01-01"], 1, "time_ahead"),
     ] {
         assert_eq!(world.refused(exit, args).0, code, "{args:?}");
     }
+    let ahead = ["import", "writer", "--valid-from", "2999-01-01"];
+    assert_eq!(world.json("envelope", 1, &ahead)["code"], "time_ahead");
 }
 
 #[test]
@@ -160,7 +161,12 @@ fn databases_that_are_not_as_they_should_be() {
     assert_eq!(world.refused(6, &["status"]).0, "setup");
     with("app.db", "folder");
     std::fs::create_dir(world.path().join("folder")).expect("a folder");
-    assert_eq!(world.refused(3, &["status"]).0, "unreachable");
+    assert_eq!(world.refused(6, &["status"]).0, "setup");
+    with("app.db", "torn.db");
+    let mut torn = std::fs::read(world.path().join("app.db")).expect("the database");
+    torn[4096..].fill(0x5a);
+    world.file("torn.db", torn);
+    world.refused(3, &["status"]);
     with("app.db", "absent.db");
     assert_eq!(world.refused(6, &["status"]).0, "setup");
     assert!(!world.path().join("absent.db").exists());

@@ -4,5 +4,12 @@
 
 mod adapters;
 mod corpus;
+mod damage;
+mod incumbents;
+mod interposed;
 mod model;
+mod outcomes;
+mod races;
+mod scenarios;
 mod sqlite;
+mod stores;
