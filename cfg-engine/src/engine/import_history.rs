@@ -363,14 +363,14 @@ impl Project {
                     part.without_effect += 1;
                     continue;
                 }
-                last = Some((version.valid_from, version.content.clone()));
+                last.clone_from(&version.content);
                 match known.has(&version) {
                     true => part.known += 1,
                     false => versions.push(version),
                 }
             }
             part.places += taken;
-            let lines = Lines { versions, last: last.filter(|_| at + taken == end), is_complete: at + taken == end };
+            let lines = Lines { versions, last, is_complete: at + taken == end };
             self.plan_record(import, state, rules, known, lines, &mut part).await?;
             at += taken;
             if at < end || bytes >= BATCH_BYTES {
@@ -439,8 +439,7 @@ impl Project {
         // What comes in parts is seeded with the last one: before that its last version is not known.
         if import.seed_live && live_none && head_oid.is_some() && is_complete {
             // The line has the secrets too, which history does not hold.
-            let of_line = last.filter(|(_, content)| content.as_ref().map(|(_, oid)| *oid) == head_oid);
-            let doc = match of_line.and_then(|(_, content)| content) {
+            let doc = match last.filter(|(_, oid)| Some(*oid) == head_oid) {
                 Some((doc, _)) => Ok(Some(doc.as_ref().clone())),
                 None => self.head_document(record).await,
             };
@@ -527,7 +526,7 @@ struct Lines {
     /// What is to be written, in ascending order.
     versions: Vec<LoadedVersion>,
     /// The last line, whether it is to be written or was there already.
-    last: Option<(Timestamp, Option<(Arc<Value>, Oid)>)>,
+    last: Option<(Arc<Value>, Oid)>,
     /// No line of the record is left for another batch.
     is_complete: bool,
 }
