@@ -1,6 +1,8 @@
 //! What history costs on SQLite: each verb's storage call against the bare statement that an
 //! application would run, on the same file with the same settings.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

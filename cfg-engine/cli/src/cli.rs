@@ -47,7 +47,7 @@ pub(crate) struct Global {
     /// Who makes the change, else CFG_AUTHOR, else git's user.email; for log: whose entries
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) author: Option<String>,
-    /// Colours
+    /// Colours; auto means on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
 }
@@ -55,11 +55,9 @@ pub(crate) struct Global {
 /// When colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    // Without words of their own the values stand in one line of the help.
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 

@@ -19,16 +19,19 @@ impl Bar {
     pub(crate) fn new(out: &Output, work: &'static str) -> Self {
         let bar = out.shows_progress().then(|| {
             let bar = ProgressBar::hidden().with_message(work);
-            bar.set_style(style());
+            bar.set_style(style(OPEN));
             bar
         });
         Bar { bar }
     }
 }
 
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
+/// How far it is, where that is known and where it is not.
+const BOUNDED: &str = "{msg} {bar:30} {human_pos}/{human_len} {elapsed}";
+const OPEN: &str = "{msg} {spinner} {human_pos} {elapsed}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl Progress for Bar {
@@ -40,9 +43,11 @@ impl Progress for Bar {
         if bar.is_hidden() {
             bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
         }
-        match total {
-            Some(total) => bar.set_length(total),
-            None => bar.unset_length(),
+        if let Some(total) = total
+            && bar.length() != Some(total)
+        {
+            bar.set_style(style(BOUNDED));
+            bar.set_length(total);
         }
         bar.set_position(done);
     }

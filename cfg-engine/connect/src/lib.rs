@@ -27,3 +27,7 @@ pub use open::{Located, OpenOptions, Opened, locate, open};
 pub use staging::{STATE_FOLDER, Staged, Staging, StagingError};
 pub use starter::{Starter, ignore_state_folder, starter_config, write_config};
 pub use variables::Variables;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeExamples;

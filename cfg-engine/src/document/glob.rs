@@ -3,20 +3,37 @@
 //! What a glob ignores decides oids, so its meaning is fixed here: characters (never bytes), no
 //! path separators, the same on every platform.
 
+use std::sync::{Arc, OnceLock};
+
 use regex::Regex;
 
+/// The longest glob, and how deep its braces may nest: far below what a regular expression may be.
+const MAX_BYTES: usize = 500;
+const MAX_DEPTH: u32 = 50;
+
 /// A glob that a whole name matches or not.
+///
+/// It is checked when it is made and compiled when it is first asked: a configuration has a dozen
+/// of them, and most commands ask none.
 #[derive(Debug, Clone)]
-pub(crate) struct Glob(Regex);
+pub(crate) struct Glob {
+    pattern: String,
+    compiled: Arc<OnceLock<Regex>>,
+}
 
 impl Glob {
-    /// Compiles a glob; `None` where a bracket or brace is not closed, or a range is backwards.
+    /// Reads a glob; `None` where a bracket or brace is not closed, a range is backwards, or it is
+    /// longer or nests deeper than a glob needs to.
     pub(crate) fn new(glob: &str) -> Option<Glob> {
-        Regex::new(&translate(glob)?).ok().map(Glob)
+        if glob.len() > MAX_BYTES {
+            return None;
+        }
+        Some(Glob { pattern: translate(glob)?, compiled: Arc::default() })
     }
 
     pub(crate) fn is_match(&self, name: &str) -> bool {
-        self.0.is_match(name)
+        let compile = || Regex::new(&self.pattern).expect("a translated glob is a regular expression");
+        self.compiled.get_or_init(compile).is_match(name)
     }
 }
 
@@ -29,6 +46,7 @@ fn translate(glob: &str) -> Option<String> {
             '*' => out.push_str(".*"),
             '?' => out.push('.'),
             '[' => class(&mut chars, &mut out)?,
+            '{' if braces == MAX_DEPTH => return None,
             '{' => {
                 braces += 1;
                 out.push_str("(?:");
@@ -82,7 +100,28 @@ fn literal(c: char, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_read_compiles(glob in r"([*?,{}!^\\\[\]a-c\-\\]|\PC){0,60}", name in r"\PC{0,8}") {
+            if let Some(glob) = Glob::new(&glob) {
+                glob.is_match(&name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_globs_compile() {
+        let nested = format!("{}a{}", "{".repeat(50), "}".repeat(50));
+        for glob in ["?".repeat(500), "[!x]".repeat(125), nested, "é".repeat(250)] {
+            assert!(!Glob::new(&glob).expect("a glob").is_match("é"), "{glob}");
+        }
+        assert!(Glob::new(&"a".repeat(501)).is_none());
+        assert!(Glob::new(&format!("{}{}", "{".repeat(51), "}".repeat(51))).is_none());
+    }
 
     #[test]
     fn globs_match_whole_names_by_character() {

@@ -21,7 +21,7 @@ use crate::document::{Object, Oid, Value, oid};
 use crate::error::Error;
 use crate::history::{Author, AuthorClass, CollectionName, IdKey, RecordKey, Reference, Seq, Span, Timestamp};
 use crate::plan::gates::{OnRefusal, SecretGate, judge, preview};
-use crate::plan::{LoadedVersion, PlannedChange, Rules, Verb, refuse_stray_markers, seed_document, with_id};
+use crate::plan::{HashedDoc, LoadedVersion, PlannedChange, Rules, Verb, refuse_stray_markers, seed_document, with_id};
 
 /// A history to be loaded.
 #[derive(Debug, Clone)]
@@ -530,7 +530,7 @@ struct Lines {
     /// What is to be written, in ascending order.
     versions: Vec<LoadedVersion>,
     /// The last line, whether it is to be written or was there already.
-    last: Option<(Arc<Value>, Oid)>,
+    last: Option<HashedDoc>,
     /// No line of the record is left for another batch.
     is_complete: bool,
 }

@@ -186,6 +186,17 @@ impl Project {
         self.replay(&records, op_id).await
     }
 
+    /// Reports what an earlier call with this idempotency key wrote to these records, if there was one:
+    /// for an interface that no longer has what it was called with.
+    ///
+    /// # Errors
+    ///
+    /// Only where the store fails.
+    pub async fn done_before(&self, records: &[RecordKey], key: &OpId) -> Result<Option<Report>, Error> {
+        let found = self.replay(records, key).await?;
+        Ok(found.map(|report| Report { replayed: true, ..finish(report.rows, BTreeMap::new(), None) }))
+    }
+
     /// Reports what a batch with this op_id wrote, if there was one.
     async fn replay(&self, records: &[RecordKey], op_id: &OpId) -> Result<Option<Report>, Error> {
         if records.is_empty() {

@@ -11,8 +11,8 @@ mod view;
 
 pub(crate) use bind::Bound;
 pub(crate) use record::{
-    AdoptInput, CommitInput, LoadedVersion, Planned, RestoreInput, Rules, plan_adopt, plan_commit, plan_import,
-    plan_remove, plan_restore, refuse_stray_markers, seed_document, with_id,
+    AdoptInput, CommitInput, HashedDoc, LoadedVersion, Planned, RestoreInput, Rules, plan_adopt, plan_commit,
+    plan_import, plan_remove, plan_restore, refuse_stray_markers, seed_document, with_id,
 };
 pub use record::{Base, Content};
 pub(crate) use standing::Standing;

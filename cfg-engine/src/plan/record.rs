@@ -725,11 +725,14 @@ fn check_base(
     Ok(if fits { head.map(|h| vec![h.entry_id]) } else { None })
 }
 
+/// A document and its oid.
+pub(crate) type HashedDoc = (Arc<Value>, Oid);
+
 /// One version of a loaded history, ready to be planned.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadedVersion {
     pub(crate) valid_from: Timestamp,
-    pub(crate) content: Option<(Arc<Value>, Oid)>,
+    pub(crate) content: Option<HashedDoc>,
     pub(crate) author: Option<Author>,
     pub(crate) message: Option<String>,
     pub(crate) sha: Option<String>,

@@ -37,7 +37,8 @@ struct Standing {
     head: Option<HeadState>,
 }
 
-struct Statements {
+pub(crate) struct Statements {
+    record: String,
     head: String,
     insert_record: String,
     insert_entry: String,
@@ -51,14 +52,12 @@ struct Statements {
 }
 
 impl Statements {
-    fn new(names: &Names) -> Self {
+    pub(crate) fn new(names: &Names) -> Self {
         let Names { records, heads, history, objects, .. } = names;
         Statements {
-            head: format!(
-                "SELECT r.record_no, h.record_no, {} FROM {records} r LEFT JOIN {heads} h ON h.record_no = r.record_no \
-                 WHERE r.env = ?1 AND r.collection = ?2 AND r.id_key = ?3",
-                heads::COLUMNS
-            ),
+            // Two statements: one with an outer join is compiled anew each time its parameters change.
+            record: format!("SELECT record_no FROM {records} WHERE env = ?1 AND collection = ?2 AND id_key = ?3"),
+            head: format!("SELECT {} FROM {heads} h WHERE h.record_no = ?1", heads::COLUMNS),
             insert_record: format!("INSERT INTO {records} (env, collection, id_key) VALUES (?1, ?2, ?3)"),
             insert_entry: format!(
                 "INSERT INTO {history} (record_no, seq, valid_from, valid_to, recorded_at, superseded_at, \
@@ -88,16 +87,35 @@ impl Statements {
     }
 }
 
+impl Statements {
+    /// Every statement that runs once per record.
+    #[cfg(test)]
+    pub(crate) fn per_record(&self) -> [&str; 10] {
+        [
+            &self.record,
+            &self.head,
+            &self.insert_record,
+            &self.insert_entry,
+            &self.close,
+            &self.head_of_entry,
+            &self.put_head,
+            &self.object,
+            &self.update_object,
+            &self.delete_object,
+        ]
+    }
+}
+
 fn check_head(conn: &Conn, sql: &Statements, change: &PreparedChange) -> Result<Standing, AdapterError> {
     let record = &change.record;
-    let mut statement = conn.statement(&sql.head)?;
     let key = [record.env.as_str(), record.collection.as_str(), record.id.as_str()];
-    let mut rows = statement.query(key).sql()?;
-    let mut standing = Standing { record_no: None, head: None };
-    if let Some(row) = rows.next().sql()? {
-        standing.record_no = Some(row.get(0).sql()?);
-        if row.get::<_, Option<i64>>(1).sql()?.is_some() {
-            standing.head = Some(heads::read(row, 2)?);
+    let record_no: Option<i64> = conn.statement(&sql.record)?.query_row(key, |row| row.get(0)).optional().sql()?;
+    let mut standing = Standing { record_no, head: None };
+    if let Some(record_no) = record_no {
+        let mut statement = conn.statement(&sql.head)?;
+        let mut rows = statement.query([record_no]).sql()?;
+        if let Some(row) = rows.next().sql()? {
+            standing.head = Some(heads::read(row, 0)?);
         }
     }
     let as_expected = match (&change.expected_head, &standing.head) {
@@ -151,7 +169,7 @@ fn write_change(
     standing: Standing,
 ) -> Result<(), AdapterError> {
     let record = &change.record;
-    live_write::write(conn, catalog, &sql_history(conn), change, standing.record_no)?;
+    live_write::write(conn, catalog, change, standing.record_no)?;
     if change.entries.is_empty() && standing.head.is_none() {
         return Ok(());
     }
@@ -172,10 +190,6 @@ fn write_change(
         }
     }
     put_head(conn, sql, record_no, change, standing.head)
-}
-
-fn sql_history(conn: &Conn) -> String {
-    conn.shared.names.history.clone()
 }
 
 fn insert_entry(

@@ -54,7 +54,7 @@ fn row<T>(entry: T, estimated_before_import: bool) -> AsOfRow<T> {
 /// The order of record keys, over whatever the statement selected.
 const ORDER: &str = "ORDER BY 3, 4, 5";
 
-fn pick(conn: &Conn, env: &EnvName, scope: &Scope, at: AsOf) -> Result<Pick, AdapterError> {
+pub(crate) fn pick(conn: &Conn, env: &EnvName, scope: &Scope, at: AsOf) -> Result<Pick, AdapterError> {
     let mut scoped = Scoped::new(conn, env, scope);
     let all = matches!(scope, Scope::All(_));
     let sql = match at {

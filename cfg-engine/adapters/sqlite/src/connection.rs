@@ -3,6 +3,7 @@
 
 use std::cell::{Cell as Counter, RefCell};
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,18 @@ impl Shared {
     }
 }
 
+/// Makes sure that a path is one: SQLite reads `:memory:` and `file:…?…` as something else.
+fn file_path(path: &Path) -> Result<PathBuf, AdapterError> {
+    let text = path.to_string_lossy();
+    if text.is_empty() || text.starts_with(':') {
+        return Err(setup(
+            "the database must be a file",
+            "name a file, or use `database = \"memory\"` for a store that is not kept",
+        ));
+    }
+    if text.starts_with("file:") { Ok(Path::new(".").join(path)) } else { Ok(path.to_owned()) }
+}
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -108,7 +121,7 @@ impl Conn {
         if purpose == Purpose::First && options.create {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
         }
-        let db = Connection::open_with_flags(&options.path, flags).map_err(|error| {
+        let db = Connection::open_with_flags(file_path(&options.path)?, flags).map_err(|error| {
             if options.create || options.path.exists() {
                 return crate::errors::from_sqlite(&error);
             }
@@ -121,7 +134,11 @@ impl Conn {
         db.set_prepared_statement_cache_capacity(96);
         let pragmas = match purpose {
             // WAL and FULL: a commit that was confirmed survives a power failure.
-            Purpose::Write => "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -8000;",
+            // The log is folded back every 16 MB: a batch of a thousand records would else do it each time.
+            Purpose::Write => {
+                "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -8000; \
+                 PRAGMA wal_autocheckpoint = 4000;"
+            }
             Purpose::Read | Purpose::First => "PRAGMA query_only = ON; PRAGMA cache_size = -8000;",
         };
         db.execute_batch(pragmas).sql()?;

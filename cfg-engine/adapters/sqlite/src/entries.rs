@@ -103,8 +103,9 @@ pub(crate) fn fetch_entries<T>(
         Detail::Header => format!("{HEADER}, NULL, NULL"),
         Detail::Document => format!("{HEADER}, h.doc_native, h.doc"),
     };
+    let mut last = None;
     fetch(conn, run, &columns, out, |row, flagged| {
-        let (entry, bytes) = entry(row)?;
+        let (entry, bytes) = entry(row, &mut last)?;
         Ok(show(entry, flagged).map(|shown| (shown, bytes)))
     })
 }
@@ -128,7 +129,8 @@ pub(crate) fn fetch_addresses<T>(
     out: &mut Sink<T>,
     show: impl Fn(EntryAddress, bool) -> Option<T>,
 ) -> Result<(), Halt> {
-    fetch(conn, run, ADDRESS, out, |row, flagged| Ok(show(address(row)?, flagged).map(|shown| (shown, 0))))
+    let mut last = None;
+    fetch(conn, run, ADDRESS, out, |row, flagged| Ok(show(address(row, &mut last)?, flagged).map(|shown| (shown, 0))))
 }
 
 /// Which records are meant, as SQL that joins `r`, with parameters from `?1`.
@@ -204,7 +206,7 @@ fn picks(conn: &Conn, query: &EntryQuery) -> Vec<Pick> {
     all.into_iter().map(one).collect()
 }
 
-fn pick(conn: &Conn, query: &EntryQuery) -> Pick {
+pub(crate) fn pick(conn: &Conn, query: &EntryQuery) -> Pick {
     let names = &conn.shared.names;
     let mut scoped = Scoped::new(conn, &query.env, &query.scope);
     let mut filters = vec![scoped.filter.clone()];
@@ -270,17 +272,22 @@ const HEADER: &str = "h.seq, h.prev_entry_id, h.oid, h.op, h.base, h.author_id, 
 const FIRST: usize = 4;
 const DOC_NATIVE: usize = FIRST + 19;
 
-fn record(row: &Row<'_>) -> Result<RecordKey, AdapterError> {
+/// The record before, most often of the same collection.
+type Last = Option<(EnvName, CollectionName)>;
+
+fn record(row: &Row<'_>, last: &mut Last) -> Result<RecordKey, AdapterError> {
     let text = |at: usize| row.get_ref(at).sql().map(|cell| cell.as_str().unwrap_or_default());
     let name = |_| damaged("a record with a name that none can have");
-    Ok(RecordKey {
-        env: EnvName::new(text(1)?).map_err(name)?,
-        collection: CollectionName::new(text(2)?).map_err(name)?,
-        id: stored_id(text(3)?)?,
-    })
+    let (env, collection) = (text(1)?, text(2)?);
+    let (env, collection) = match last {
+        Some((e, c)) if e.as_str() == env && c.as_str() == collection => (e.clone(), c.clone()),
+        _ => (EnvName::new(env).map_err(name)?, CollectionName::new(collection).map_err(name)?),
+    };
+    *last = Some((env.clone(), collection.clone()));
+    Ok(RecordKey { env, collection, id: stored_id(text(3)?)? })
 }
 
-fn entry(row: &Row<'_>) -> Result<(Entry, usize), AdapterError> {
+fn entry(row: &Row<'_>, last: &mut Last) -> Result<(Entry, usize), AdapterError> {
     let at = |n: usize| FIRST + n;
     let text = |n: usize| row.get::<_, String>(at(n)).sql();
     let bytes = |n: usize| row.get::<_, [u8; 32]>(at(n)).sql();
@@ -288,7 +295,7 @@ fn entry(row: &Row<'_>) -> Result<(Entry, usize), AdapterError> {
     let instant = |n: usize| row.get::<_, i64>(at(n)).sql().map(Timestamp::from_millis);
     let closed = |n: usize| instant(n).map(|end| (end != Timestamp::OPEN).then_some(end));
     let header = EntryHeader {
-        record: record(row)?,
+        record: record(row, last)?,
         seq: seq(row, at(0))?,
         prev_entry_id: optional(1)?.map(EntryId::from_bytes),
         oid: optional(2)?.map(Oid::from_bytes),
@@ -347,9 +354,9 @@ fn read_meta(text: &str) -> Result<Object, AdapterError> {
 
 const ADDRESS: &str = "h.seq, h.oid, h.entry_id, h.recorded_at, h.valid_from, h.valid_from_estimated, h.op";
 
-fn address(row: &Row<'_>) -> Result<EntryAddress, AdapterError> {
+fn address(row: &Row<'_>, last: &mut Last) -> Result<EntryAddress, AdapterError> {
     Ok(EntryAddress {
-        record: record(row)?,
+        record: record(row, last)?,
         seq: seq(row, FIRST)?,
         oid: row.get::<_, Option<[u8; 32]>>(FIRST + 1).sql()?.map(Oid::from_bytes),
         entry_id: EntryId::from_bytes(row.get(FIRST + 2).sql()?),

@@ -12,7 +12,6 @@
 //! # rusqlite::Connection::open(&path)?.execute_batch("CREATE TABLE agents (id TEXT PRIMARY KEY, model TEXT)")?;
 //! let agents = CollectionConfig::new(CollectionName::new("agents")?, "id");
 //! let store = SqliteAdapter::open(SqliteOptions::new(&path, vec![agents]))?;
-//! # futures_util::FutureExt::now_or_never(async {}).unwrap();
 //! # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
 //! # runtime.block_on(async {
 //! assert!(!store.pending_schema().await?.is_empty());
@@ -73,6 +72,8 @@ mod rule;
 mod schema;
 mod sql;
 mod table;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use adapter::SqliteAdapter;

@@ -23,7 +23,6 @@ use crate::{doc_shape, row_shape};
 pub(crate) fn write(
     conn: &Conn,
     catalog: &Arc<Catalog>,
-    history: &str,
     change: &PreparedChange,
     record_no: Option<i64>,
 ) -> Result<(), AdapterError> {
@@ -47,7 +46,7 @@ pub(crate) fn write(
             if !rows.is_empty() {
                 return Err(writing.live_rule());
             }
-            writing.seed(doc, history, record_no)
+            writing.seed(doc, record_no)
         }
         _ => Err(damaged(format!("the batch for {}: a live write this adapter does not know", change.record))),
     }
@@ -207,10 +206,10 @@ impl Writing<'_> {
         }
     }
 
-    fn seed(&self, doc: &Value, history: &str, record_no: Option<i64>) -> Result<(), AdapterError> {
+    fn seed(&self, doc: &Value, record_no: Option<i64>) -> Result<(), AdapterError> {
         let table = self.table;
         let mut row: BTreeMap<usize, Cell> = match table.doc {
-            Some(at) => BTreeMap::from([(at, Cell::Text(self.text_of(doc, history, record_no)?))]),
+            Some(at) => BTreeMap::from([(at, Cell::Text(self.text_of(doc, record_no)?))]),
             None => row_shape::seed(table, doc).map_err(|misfit| misfit.of(self.record))?,
         };
         let ids = table.id_parts(&self.record.id).ok_or_else(|| self.live_rule())?;
@@ -232,13 +231,14 @@ impl Writing<'_> {
     }
 
     /// Returns the text of a document that comes back: as history has it, where history has it.
-    fn text_of(&self, doc: &Value, history: &str, record_no: Option<i64>) -> Result<String, AdapterError> {
+    fn text_of(&self, doc: &Value, record_no: Option<i64>) -> Result<String, AdapterError> {
         let (Some(record_no), Ok(oid)) = (record_no, oid(doc, &self.table.config.policy)) else {
             return Ok(doc.to_json());
         };
         let sql = format!(
-            "SELECT doc FROM {history} WHERE record_no = ?1 AND oid = ?2 AND doc IS NOT NULL AND doc_native IS NULL \
-             ORDER BY seq DESC LIMIT 1"
+            "SELECT doc FROM {} WHERE record_no = ?1 AND oid = ?2 AND doc IS NOT NULL AND doc_native IS NULL \
+             ORDER BY seq DESC LIMIT 1",
+            self.conn.shared.names.history
         );
         let mut statement = self.conn.statement(&sql)?;
         let mut rows = statement.query(rusqlite::params![record_no, oid.as_bytes()]).sql()?;

@@ -29,10 +29,17 @@ const CHUNKS_AHEAD: usize = 2;
 
 type Job = Box<dyn FnOnce(Result<&Conn, AdapterError>) + Send>;
 
+/// A job, and the way back among the idle. A thread that waits has no sender of its own: when the
+/// adapter goes, the idle list goes, and with the last sender the thread and its connection.
+struct Task {
+    job: Job,
+    back: Sender<Task>,
+}
+
 /// The threads that read.
 pub(crate) struct Readers {
     shared: Arc<Shared>,
-    idle: Arc<Mutex<Vec<Sender<Job>>>>,
+    idle: Arc<Mutex<Vec<Sender<Task>>>>,
     /// The connection that was open before the first thread.
     first: Mutex<Option<Conn>>,
 }
@@ -48,19 +55,19 @@ impl Readers {
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(worker) = idle else { break };
-            match worker.send(job) {
+            let back = worker.clone();
+            match worker.send(Task { job, back }) {
                 Ok(()) => return Ok(()),
                 // That thread is gone: the next one.
-                Err(returned) => job = returned.0,
+                Err(returned) => job = returned.0.job,
             }
         }
-        let (sender, jobs) = channel::<Job>();
+        let (sender, tasks) = channel::<Task>();
         let (shared, idle) = (Arc::clone(&self.shared), Arc::downgrade(&self.idle));
-        let own = sender.clone();
         let mut conn = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let work = move || {
-            while let Ok(job) = jobs.recv() {
-                if !run_one(&shared, &mut conn, job) || !wait_for_more(&idle, own.clone()) {
+            while let Ok(Task { job, back }) = tasks.recv() {
+                if !run_one(&shared, &mut conn, job) || !wait_for_more(&idle, back) {
                     return;
                 }
             }
@@ -69,7 +76,8 @@ impl Readers {
             .name("cfg-sqlite-read".to_owned())
             .spawn(work)
             .map_err(|_| storage("cannot start a thread"))?;
-        sender.send(job).map_err(|_| worker_stopped())
+        let back = sender.clone();
+        sender.send(Task { job, back }).map_err(|_| worker_stopped())
     }
 
     /// Runs a read that has one answer.
@@ -114,7 +122,7 @@ fn run_one(shared: &Arc<Shared>, conn: &mut Option<Conn>, job: Job) -> bool {
 }
 
 /// Puts a thread among the idle ones; returns false where there are enough, or no adapter any more.
-fn wait_for_more(idle: &Weak<Mutex<Vec<Sender<Job>>>>, own: Sender<Job>) -> bool {
+fn wait_for_more(idle: &Weak<Mutex<Vec<Sender<Task>>>>, own: Sender<Task>) -> bool {
     let Some(idle) = idle.upgrade() else { return false };
     let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
     if idle.len() >= IDLE {
@@ -145,7 +153,7 @@ pub(crate) struct Sink<T> {
     sender: mpsc::Sender<Message<T>>,
 }
 
-enum Message<T> {
+pub(crate) enum Message<T> {
     Chunk(Vec<T>),
     Failed(AdapterError),
     /// Without it, a closed channel is a thread that stopped.
@@ -170,6 +178,28 @@ impl<T> Sink<T> {
         }
         let chunk = std::mem::take(&mut self.chunk);
         self.sender.blocking_send(Message::Chunk(chunk)).map_err(|_| Halt::Unread)
+    }
+}
+
+#[cfg(test)]
+impl<T> Sink<T> {
+    /// A sink whose chunks all wait to be collected.
+    pub(crate) fn collecting() -> (Self, mpsc::Receiver<Message<T>>) {
+        let (sender, receiver) = mpsc::channel(1000);
+        (Sink { chunk: Vec::new(), bytes: 0, sender }, receiver)
+    }
+
+    pub(crate) fn finish(mut self) {
+        assert!(self.flush().is_ok(), "somebody collects");
+    }
+
+    pub(crate) fn collected(receiver: &mut mpsc::Receiver<Message<T>>) -> Vec<T> {
+        let mut rows = Vec::new();
+        while let Some(Message::Chunk(chunk)) = receiver.blocking_recv() {
+            assert!(chunk.len() <= CHUNK_ROWS);
+            rows.extend(chunk);
+        }
+        rows
     }
 }
 

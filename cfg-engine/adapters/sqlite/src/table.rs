@@ -358,8 +358,8 @@ fn rowid_alias(db: &Connection, table: &str) -> Result<Option<usize>, AdapterErr
 
 fn column_ids(db: &Connection, table: &str) -> Result<Vec<i64>, AdapterError> {
     let mut statement = db.prepare("SELECT cid FROM pragma_table_xinfo(?1) WHERE hidden <> 1").sql()?;
-    let ids = statement.query_map([table], |row| row.get(0)).sql()?.collect::<Result<_, _>>().sql();
-    ids
+    let rows = statement.query_map([table], |row| row.get(0)).sql()?;
+    rows.collect::<Result<_, _>>().sql()
 }
 
 fn missing_column(config: &CollectionConfig, name: &str, columns: &[Column]) -> AdapterError {

@@ -189,11 +189,14 @@ fn write_group(conn: Conn, group: Vec<Queued>) -> Option<Conn> {
         Ended::Decided(outcomes) => outcomes,
         Ended::Lost => batches.iter().map(|batch| alone(&conn, batch)).collect(),
     };
+    // After a failed write of the log the next batch starts with a connection that reads it anew.
+    let unknown = outcomes.iter().any(|outcome| matches!(outcome, Err(AdapterError::UnknownOutcome)));
+    let conn = if unknown { None } else { kept(conn) };
     for ((_, reply), outcome) in group.into_iter().zip(outcomes) {
         // Nobody may be waiting any more.
         let _ = reply.send(outcome);
     }
-    kept(conn)
+    conn
 }
 
 /// Writes one batch in a transaction of its own.
@@ -228,7 +231,7 @@ fn transaction(conn: &Conn, batches: &[&Prepared]) -> Ended {
         let _ = conn.db.execute_batch("ROLLBACK");
         return Ended::Decided(outcomes);
     }
-    match conn.statement("COMMIT").and_then(|mut commit| Ok(commit.execute([]))) {
+    match conn.statement("COMMIT").map(|mut commit| commit.execute([])) {
         Ok(Ok(_)) => Ended::Decided(outcomes),
         Ok(Err(error)) => not_committed(conn, batches, outcomes, &error),
         Err(error) => all(error),
@@ -245,11 +248,18 @@ fn in_savepoint(conn: &Conn, batch: &Prepared) -> Result<(), AdapterError> {
     if conn.db.is_autocommit() {
         return outcome;
     }
+    let outcome = outcome.and_then(|()| conn.statement("RELEASE batch")?.execute([]).sql().map(drop));
     if outcome.is_err() {
-        conn.statement("ROLLBACK TO batch")?.execute([]).sql()?;
+        undo_savepoint(conn);
     }
-    conn.statement("RELEASE batch")?.execute([]).sql()?;
     outcome
+}
+
+/// Takes back what a batch wrote, or, where that fails, the whole transaction: never half a batch.
+fn undo_savepoint(conn: &Conn) {
+    if conn.db.execute_batch("ROLLBACK TO batch; RELEASE batch").is_err() {
+        let _ = conn.db.execute_batch("ROLLBACK");
+    }
 }
 
 /// Says what a failed commit means for each batch that would have been written.

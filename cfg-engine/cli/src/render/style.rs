@@ -48,6 +48,19 @@ pub(crate) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Quotes a word as a shell would need it.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=@.,:+/".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    if word.contains('\n') {
+        return format!("$'{}'", word.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n"));
+    }
+    let harmless = word.contains(char::is_whitespace) && !word.contains(['$', '"', '`', '\\', '!', '{']);
+    if harmless { format!("\"{word}\"") } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +71,19 @@ mod tests {
         assert_eq!(first_line("one\ntwo", 10), "one…");
         assert_eq!(first_line("abcdef", 3), "abc…");
         assert_eq!(first_line("ab", 3), "ab");
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        for (word, typed) in [
+            ("a=b", "a=b"),
+            ("", "''"),
+            ("it's two", "\"it's two\""),
+            ("@{x}", "'@{x}'"),
+            ("$'", r"'$'\'''"),
+            ("a\nb'", r"$'a\nb\''"),
+        ] {
+            assert_eq!(shell_word(word), typed, "{word}");
+        }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use cfg_engine::Error;
 use cfg_engine::document::Object;
 use cfg_engine::engine::{Commit, CommitItem, Options, Project, Report};
 use cfg_engine::history::{RecordKey, Reference};
 use cfg_engine::plan::{Base, Content};
-use cfg_engine::{Error, Value};
 
 use super::{files, stage};
 use crate::cli::Change;
@@ -207,7 +207,7 @@ async fn set_base(project: &Project, items: &mut [CommitItem], rules: &Rules) ->
 }
 
 /// A call that is made again with its idempotency key finds nothing staged any more; if it was done
-/// then, that is its answer. Nothing is written here: a dry run looks the key up and plans no change.
+/// then, that is its answer.
 async fn replayed(
     context: &Context,
     project: &Project,
@@ -215,17 +215,12 @@ async fn replayed(
     options: &Options,
     error: Error,
 ) -> Result<u8, Error> {
-    if options.idempotency_key.is_none() || error.code() != "nothing_staged" {
+    let Some(key) = options.idempotency_key.as_ref().filter(|_| error.code() == "nothing_staged") else {
         return Err(error);
-    }
+    };
     let records = context.records(project, &args.ids).await?;
-    let empty = || Content::MergePatch(Value::Object(Object::new()));
-    let items: Vec<CommitItem> =
-        records.into_iter().map(|record| CommitItem { record, content: empty(), base: None }).collect();
-    let many = items.len() > 1;
-    let looked = Options { dry_run: true, ..options.clone() };
-    match project.commit(&Commit { allow_noop: true, ..Commit::of(items) }, &looked).await {
-        Ok(report) if report.replayed => print(context, project, report, many),
-        _ => Err(error),
+    match project.done_before(&records, key).await? {
+        Some(report) => print(context, project, report, records.len() > 1),
+        None => Err(error),
     }
 }

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use crate::cli::Color;
 use crate::context::Context;
-use crate::render::style::{BOLD, DIM, GREEN, clean, paint};
+use crate::render::style::{BOLD, DIM, GREEN, clean, paint, shell_word};
 
 /// `cfg demo`.
 #[derive(Debug, clap::Args)]
@@ -232,22 +232,4 @@ fn failed(problem: &str) -> Error {
         format!("the demo did not go as it says: {problem}"),
         "run it again with --keep DIR and look there",
     )
-}
-
-/// Quotes a word as a shell would need it.
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=@.,:+/".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    if word.contains('\n') {
-        return format!("$'{}'", word.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n"));
-    }
-    match word.contains('\'') {
-        true => format!("\"{word}\""),
-        false if word.contains(char::is_whitespace) && !word.contains(['$', '"', '`', '\\', '!', '{']) => {
-            format!("\"{word}\"")
-        }
-        false => format!("'{word}'"),
-    }
 }

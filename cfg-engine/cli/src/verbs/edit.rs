@@ -15,6 +15,7 @@ use super::{files, stage};
 use crate::cli::Change;
 use crate::context::Context;
 use crate::render::document::relaxed;
+use crate::render::style::shell_word;
 
 /// `cfg edit`.
 #[derive(Debug, clap::Args)]
@@ -92,10 +93,7 @@ async fn from_file(
     let item = CommitItem { record: record.clone(), content: Content::Document(doc.clone()), base: None };
     let commit = Commit { allow_noop: true, allow_removal, ..Commit::of(vec![item]) };
     let options = Options { dry_run: true, message: "staged".to_owned(), idempotency_key: None, ..options.clone() };
-    match project.commit(&commit, &options).await {
-        Ok(_) | Err(Error::Gated { .. }) => {}
-        Err(error) => return Err(error),
-    }
+    project.commit(&commit, &options).await?;
     let base = match project.get(record).await {
         Ok(document) => document.base,
         Err(Error::NoRecord { .. }) => Base { record: record.clone(), seq: None, oid: None },
@@ -174,7 +172,7 @@ fn edit_again(context: &Context, error: &Error) -> bool {
 fn kept(error: Error, path: tempfile::TempPath, record: &RecordKey) -> Error {
     let Ok(path) = path.keep() else { return error };
     let problem = format!("{error}; your text is kept in {}", path.display());
-    let hint = format!("mend it and run: cfg edit {} --from {}", record.id, path.display());
+    let hint = format!("mend it and run: cfg edit {} --from {}", shell_word(&record.id.to_string()), path.display());
     Error::refused_for(record, "bad_edit", problem, hint)
 }
 

@@ -40,7 +40,7 @@ struct StarterArgs {
     /// The column that names a record
     #[arg(long, value_name = "NAME")]
     id_field: Option<String>,
-    /// Whether one column holds the document, or the row is the record
+    /// doc: one column holds the document; row: the row is the record
     #[arg(long, value_name = "SHAPE")]
     shape: Option<ShapeName>,
     /// The column that holds the document
@@ -56,9 +56,7 @@ enum DatabaseName {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ShapeName {
-    /// One column holds the document
     Doc,
-    /// The row is the record
     Row,
 }
 
@@ -89,7 +87,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     } else if let Some(flag) = args.starter.first() {
         return Err(usage(
             format!("{flag} is for a new {FILE_NAME}, and there is one"),
-            format!("say it in the file; cfg config shows which one it is and what is in effect"),
+            "say it in the file; cfg config shows which one it is and what is in effect",
         ));
     }
     let project = context.writer()?;

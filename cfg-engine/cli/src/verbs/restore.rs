@@ -8,6 +8,7 @@ use super::show::version;
 use crate::cli::Change;
 use crate::context::Context;
 use crate::render::reports::single;
+use crate::render::style::shell_word;
 use crate::usage::usage;
 
 /// `cfg restore`.
@@ -37,10 +38,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     let project = context.writer()?;
     let (record, reference) = version(&project, &args.id, args.reference.as_deref()).await?;
     let reference = reference.ok_or_else(|| {
-        usage(
-            "no version is named",
-            format!("list them with: cfg log {id}   then: cfg restore {id} @1", id = record.id),
-        )
+        let id = shell_word(&record.id.to_string());
+        usage("no version is named", format!("list them with: cfg log {id}   then: cfg restore {id} @1"))
     })?;
     let restore = Restore {
         secrets,

@@ -11,11 +11,12 @@ use super::stage;
 use crate::cli::Change;
 use crate::context::Context;
 use crate::render::reports::single;
+use crate::render::style::shell_word;
 use crate::usage::usage;
 
 /// `cfg set`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = "Examples:
   cfg set planner model small        one field; JSON is JSON, anything else is text
   cfg set planner model=small retries:=3 tools+=search tools-=old tools-=@2
   cfg set planner note --delete
@@ -82,7 +83,7 @@ async fn commit(
     args: &Args,
 ) -> Result<u8, Error> {
     if context.staging()?.get(&record)?.is_some() {
-        let id = &record.id;
+        let id = shell_word(&record.id.to_string());
         return Err(usage(
             format!("a staged document of {record} waits"),
             format!("commit it first: cfg commit {id} -m \"why\"   or drop it: cfg edit --abort {id}"),
@@ -100,6 +101,9 @@ fn bad_assignment(record: &RecordKey, error: &cfg_engine::document::AssignError)
         record,
         "bad_assignment",
         error.to_string(),
-        format!("look at the document with: cfg get {}   and at the forms with: cfg set --help", record.id),
+        format!(
+            "look at the document with: cfg get {}   and at the forms with: cfg set --help",
+            shell_word(&record.id.to_string())
+        ),
     )
 }

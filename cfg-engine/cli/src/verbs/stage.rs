@@ -10,11 +10,11 @@ use cfg_engine_connect::Staged;
 use super::show::record_object;
 use crate::context::Context;
 use crate::render::changes::change_values;
-use crate::render::style::{CYAN, YELLOW, paint};
+use crate::render::style::{CYAN, YELLOW, paint, shell_word};
 
 /// Says that there is nothing to commit or show.
 pub(crate) fn nothing_staged(record: &RecordKey) -> Error {
-    let id = &record.id;
+    let id = shell_word(&record.id.to_string());
     Error::refused_for(
         record,
         "nothing_staged",
@@ -69,11 +69,7 @@ async fn judge(project: &Project, base: &Base, doc: &Value, options: &Options) -
     let commit = Commit { allow_noop: true, ..Commit::of(vec![item]) };
     let message = if options.message.trim().is_empty() { "staged".to_owned() } else { options.message.clone() };
     let options = Options { dry_run: true, message, idempotency_key: None, ..options.clone() };
-    let report = match project.commit(&commit, &options).await {
-        // What waits for an approval is staged like anything else.
-        Err(Error::Gated { .. }) => return Ok((Vec::new(), true)),
-        other => other?,
-    };
+    let report = project.commit(&commit, &options).await?;
     let plan = report.plan.map(|plan| plan.shown).unwrap_or_default();
     let planned = plan.get("changes").and_then(Value::as_array).unwrap_or_default();
     let differs = planned.iter().any(|change| change.get("live").and_then(Value::as_str) != Some("leave"));
@@ -103,6 +99,7 @@ pub(crate) fn print(context: &Context, project: &Project, outcome: &Outcome) {
     text.push_str(&change_values(&outcome.changes, 2));
     context.out.report(&text);
     if outcome.staged {
-        context.out.report(&paint(CYAN, &format!("commit it with: cfg commit {label} -m \"why\"\n")));
+        let id = shell_word(&record.id.to_string());
+        context.out.report(&paint(CYAN, &format!("commit it with: cfg commit {id} -m \"why\"\n")));
     }
 }

@@ -29,7 +29,10 @@ fn a_loaded_history_answers_what_was_live_then() {
     let by = world.json("log", 0, &["log", "--author", "bob"]);
     assert_eq!(by.as_array().map(Vec::len), Some(1));
     assert_eq!(world.ok(&["show", "planner", "@{2023-06-02}", "--field", "model"]), "old\n");
-    assert_eq!(world.json("diff", 0, &["diff", "--as-of", "2023-06-07", "--to", "@{2023-07-07}"])[0]["config_id"], "late");
+    assert_eq!(
+        world.json("diff", 0, &["diff", "--as-of", "2023-06-07", "--to", "@{2023-07-07}"])[0]["config_id"],
+        "late"
+    );
 
     let piped = world.pipe(
         &["import", "--history", "-", "--json"],
@@ -60,12 +63,19 @@ fn references_find_versions() {
 fn a_short_oid_that_fits_two_contents_is_refused() {
     let world = World::fresh();
     let lines: String = (0..600)
-        .map(|n| format!("{{\"id\":\"many\",\"time\":\"2023-01-01T00:{:02}:{:02}Z\",\"doc\":{{\"n\":{n}}}}}\n", n / 60, n % 60))
+        .map(|n| {
+            format!(
+                "{{\"id\":\"many\",\"time\":\"2023-01-01T00:{:02}:{:02}Z\",\"doc\":{{\"n\":{n}}}}}\n",
+                n / 60,
+                n % 60
+            )
+        })
         .collect();
     world.file("many.jsonl", lines);
     world.ok(&["import", "--history", "many.jsonl"]);
     let log = world.json("log", 0, &["log", "many"]);
-    let mut short: Vec<&str> = log.as_array().expect("entries").iter().filter_map(|e| e["oid"].as_str()?.get(..4)).collect();
+    let mut short: Vec<&str> =
+        log.as_array().expect("entries").iter().filter_map(|e| e["oid"].as_str()?.get(..4)).collect();
     short.sort_unstable();
     // Of 600 contents two share four digits.
     let twice = short.windows(2).find(|pair| pair[0] == pair[1]).expect("two alike")[0];

@@ -38,43 +38,61 @@ fn session(world: &World, commands: &[&[&str]]) -> String {
 
 #[test]
 fn the_first_day() {
-    let world = World::with(None, "CREATE TABLE prompts (name TEXT PRIMARY KEY, doc TEXT NOT NULL);
-        INSERT INTO prompts VALUES ('a', '{\"n\": 1}'), ('b', '{\"text\": \"one\\ntwo\\nthree\\n\"}');");
-    insta::assert_snapshot!(session(&world, &[
-        &["status"],
-        &["init", "--path", "app.db", "--table", "prompts", "--id-field", "name"],
-        &["init"],
-        &["status"],
-        &["import", "a", "-m", "first"],
-        &["import", "--all"],
-        &["import", "--all"],
-        &["status"],
-        &["whoami"],
-    ]));
+    let world = World::with(
+        None,
+        "CREATE TABLE prompts (name TEXT PRIMARY KEY, doc TEXT NOT NULL);
+        INSERT INTO prompts VALUES ('a', '{\"n\": 1}'), ('b', '{\"text\": \"one\\ntwo\\nthree\\n\"}');",
+    );
+    insta::assert_snapshot!(session(
+        &world,
+        &[
+            &["status"],
+            &["init", "--path", "app.db", "--table", "prompts", "--id-field", "name"],
+            &["init"],
+            &["status"],
+            &["import", "a", "-m", "first"],
+            &["import", "--all"],
+            &["import", "--all"],
+            &["status"],
+            &["whoami"],
+        ]
+    ));
 }
 
 #[test]
 fn a_change_and_its_history() {
     let world = World::new();
-    insta::assert_snapshot!(session(&world, &[
-        &["set", "planner", "model=small", "--dry-run"],
-        &["set", "planner", "model=small", "instructions=Read the plan.\nName what is missing.\nBe brief.\n"],
-        &["status"],
-        &["commit", "planner", "-m", "cheaper", "-m", "Nobody could tell the difference."],
-        &["set", "planner", "instructions=Read the plan twice.\nName what is missing.\nBe brief.\n", "--commit", "-m", "read it twice", "--author", "bob"],
-        &["set", "planner", "model=small", "--commit", "-m", "again"],
-        &["diff", "planner", "@1", "@3"],
-        &["diff", "planner", "@1", "@3", "--stat"],
-        &["log", "planner"],
-        &["log", "--oneline"],
-        &["show", "planner@2"],
-        &["restore", "planner", "@1", "--dry-run"],
-        &["restore", "planner", "@1", "-m", "back"],
-        &["rm", "writer", "-m", "not needed"],
-        &["log", "writer", "--oneline"],
-        &["status", "--all"],
-        &["fsck"],
-    ]));
+    insta::assert_snapshot!(session(
+        &world,
+        &[
+            &["set", "planner", "model=small", "--dry-run"],
+            &["set", "planner", "model=small", "instructions=Read the plan.\nName what is missing.\nBe brief.\n"],
+            &["status"],
+            &["commit", "planner", "-m", "cheaper", "-m", "Nobody could tell the difference."],
+            &[
+                "set",
+                "planner",
+                "instructions=Read the plan twice.\nName what is missing.\nBe brief.\n",
+                "--commit",
+                "-m",
+                "read it twice",
+                "--author",
+                "bob"
+            ],
+            &["set", "planner", "model=small", "--commit", "-m", "again"],
+            &["diff", "planner", "@1", "@3"],
+            &["diff", "planner", "@1", "@3", "--stat"],
+            &["log", "planner"],
+            &["log", "--oneline"],
+            &["show", "planner@2"],
+            &["restore", "planner", "@1", "--dry-run"],
+            &["restore", "planner", "@1", "-m", "back"],
+            &["rm", "writer", "-m", "not needed"],
+            &["log", "writer", "--oneline"],
+            &["status", "--all"],
+            &["fsck"],
+        ]
+    ));
 }
 
 #[test]
@@ -85,31 +103,37 @@ fn writes_around_the_tool() {
          DELETE FROM agent_configs WHERE config_id = 'writer';
          INSERT INTO agent_configs VALUES ('new', '{}'), ('odd id@1', '{}'), ('broken', '{\"n\": NaN}');",
     );
-    insta::assert_snapshot!(session(&world, &[
-        &["status"],
-        &["diff"],
-        &["set", "planner", "retries=1"],
-        &["adopt", "--all", "-m", "as found"],
-        &["status"],
-        &["status", "--all"],
-        &["get", "planner", "broken"],
-        &["restore", "writer", "@1", "-m", "needed after all"],
-    ]));
+    insta::assert_snapshot!(session(
+        &world,
+        &[
+            &["status"],
+            &["diff"],
+            &["set", "planner", "retries=1"],
+            &["adopt", "--all", "-m", "as found"],
+            &["status"],
+            &["status", "--all"],
+            &["get", "planner", "broken"],
+            &["restore", "writer", "@1", "-m", "needed after all"],
+        ]
+    ));
 }
 
 #[test]
 fn mistakes() {
     let world = World::new();
-    insta::assert_snapshot!(session(&world, &[
-        &["comit"],
-        &["status", "planer"],
-        &["show", "planner", "@9"],
-        &["commit", "planner", "-m", "x"],
-        &["commit", "-m", "x"],
-        &["set", "planner", "smtp.password=swordfish"],
-        &["restore", "planner"],
-        &["log", "--as-of", "noon"],
-    ]));
+    insta::assert_snapshot!(session(
+        &world,
+        &[
+            &["comit"],
+            &["status", "planer"],
+            &["show", "planner", "@9"],
+            &["commit", "planner", "-m", "x"],
+            &["commit", "-m", "x"],
+            &["set", "planner", "smtp.password=swordfish"],
+            &["restore", "planner"],
+            &["log", "--as-of", "noon"],
+        ]
+    ));
 }
 
 #[test]
@@ -122,16 +146,19 @@ fn moments() {
             "{\"id\": \"writer\", \"time\": \"2023-07-01T00:00:00Z\", \"doc\": {\"model\": \"small\", \"max_words\": 400}}\n",
         ),
     );
-    insta::assert_snapshot!(session(&world, &[
-        &["import", "--history", "history.jsonl", "--dry-run"],
-        &["import", "--history", "history.jsonl"],
-        &["import", "--history", "history.jsonl"],
-        &["log", "--as-of", "2023-06-07"],
-        &["log", "--as-of", "2023-05-07"],
-        &["log", "planner"],
-        &["diff", "--as-of", "2023-06-07", "--to", "@{2023-07-07}"],
-        &["export", "out"],
-    ]));
+    insta::assert_snapshot!(session(
+        &world,
+        &[
+            &["import", "--history", "history.jsonl", "--dry-run"],
+            &["import", "--history", "history.jsonl"],
+            &["import", "--history", "history.jsonl"],
+            &["log", "--as-of", "2023-06-07"],
+            &["log", "--as-of", "2023-05-07"],
+            &["log", "planner"],
+            &["diff", "--as-of", "2023-06-07", "--to", "@{2023-07-07}"],
+            &["export", "out"],
+        ]
+    ));
 }
 
 #[test]
@@ -162,7 +189,9 @@ fn quiet_leaves_the_exit_code_and_what_was_asked_for() {
 #[test]
 fn nothing_from_a_document_steers_the_terminal() {
     let world = World::fresh();
-    world.sql("INSERT INTO agent_configs VALUES ('evil', json_object('a', 'x' || char(27) || '[2Jy' || char(10) || 'z'))");
+    world.sql(
+        "INSERT INTO agent_configs VALUES ('evil', json_object('a', 'x' || char(27) || '[2Jy' || char(10) || 'z'))",
+    );
     world.ok(&["import", "--all"]);
     world.ok(&["set", "evil", "a=w\u{1b}[2J\nv", "--commit", "-m", "m\u{1b}[31m"]);
     for args in [&["log", "evil"][..], &["log", "--oneline"], &["diff", "evil", "@1", "@2"], &["show", "evil"]] {

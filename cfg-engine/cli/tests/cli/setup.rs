@@ -8,7 +8,18 @@ const TABLE: &str = "CREATE TABLE prompts (name TEXT PRIMARY KEY, body TEXT NOT 
 #[test]
 fn init_writes_a_file_that_works_at_once() {
     let world = World::with(None, TABLE);
-    let flags = ["--database", "sqlite", "--path", "app.db", "--table", "prompts", "--id-field", "name", "--doc-column", "body"];
+    let flags = [
+        "--database",
+        "sqlite",
+        "--path",
+        "app.db",
+        "--table",
+        "prompts",
+        "--id-field",
+        "name",
+        "--doc-column",
+        "body",
+    ];
     let dry = world.json("init", 0, &[&["init", "--dry-run"], &flags[..]].concat());
     assert!(dry["config_text"].as_str().is_some_and(|text| text.contains("table      = \"prompts\"")), "{dry}");
     assert!(!world.path().join(".cfg.toml").exists() && !world.path().join(".gitignore").exists());
@@ -57,20 +68,27 @@ fn init_names_all_ambiguous_records() {
     let sql = "CREATE TABLE t (id TEXT, doc TEXT); INSERT INTO t VALUES ('a','{}'),('a','{}'),('b','{}'),('c','{}'),('c','{}');";
     let world = World::with(Some(&config("t", "id", "doc")), sql);
     let report = world.json("init", 6, &["init"]);
-    let ids: Vec<&str> = report["ambiguous"].as_array().expect("rows").iter().filter_map(|r| r["config_id"].as_str()).collect();
+    let ids: Vec<&str> =
+        report["ambiguous"].as_array().expect("rows").iter().filter_map(|r| r["config_id"].as_str()).collect();
     assert_eq!(ids, ["a", "c"]);
     let status = world.json("status", 6, &["status"]);
     assert_eq!(status[0]["state"], "ambiguous");
     // The others go on.
     let imported = world.json("report", 6, &["import", "--all"]);
-    assert_eq!((imported["results"].as_array().map(Vec::len), imported["failed"].as_array().map(Vec::len)), (Some(1), Some(2)));
+    assert_eq!(
+        (imported["results"].as_array().map(Vec::len), imported["failed"].as_array().map(Vec::len)),
+        (Some(1), Some(2))
+    );
 }
 
 #[test]
 fn who_asks_is_found_without_a_database() {
     let world = World::with(Some(&config("t", "id", "doc").replace("app.db", "none.db")), "");
     let who = world.json("whoami", 0, &["whoami"]);
-    assert_eq!((who["author"]["id"].as_str(), who["author_source"].as_str()), (Some("ada@example.com"), Some("CFG_AUTHOR")));
+    assert_eq!(
+        (who["author"]["id"].as_str(), who["author_source"].as_str()),
+        (Some("ada@example.com"), Some("CFG_AUTHOR"))
+    );
     assert_eq!(world.json("whoami", 0, &["whoami", "--author", "bob"])["author_source"], "--author");
     world.json("config", 0, &["config"]);
     assert_eq!(world.refused(6, &["status"]).0, "setup");
@@ -80,7 +98,9 @@ fn who_asks_is_found_without_a_database() {
 fn the_demo_does_what_it_says() {
     let world = World::with(None, "");
     let out = world.ok(&["demo", "--keep", "kept"]);
-    for line in ["$ cfg init", "Changed outside cfg:", "- model: \"large\"", "huge\n", "everything is as it was written"] {
+    for line in
+        ["$ cfg init", "Changed outside cfg:", "- model: \"large\"", "huge\n", "everything is as it was written"]
+    {
         assert!(out.contains(line), "{line}\n{out}");
     }
     assert!(world.path().join("kept/.cfg.toml").is_file());
