@@ -150,7 +150,7 @@ fn ambiguous(text: &str, candidates: &[Address]) -> Error {
     let full = candidates.iter().map(|c| {
         let id = c.record.id.as_str();
         let version = c.reference.as_ref().map(|r| r.to_string()).unwrap_or_default();
-        format!("'{}:{id}{version}'", c.record.collection)
+        format!("'{}'", format!("{}:{id}{version}", c.record.collection).replace('\'', r"'\''"))
     });
     Error::AmbiguousAddress { address: text.to_owned(), candidates: full.collect() }
 }

@@ -1,9 +1,11 @@
 //! `adopt`: folds writes around the tool into history.
 
+use std::collections::VecDeque;
+
 use super::project::{Options, Progress, Project};
 use super::report::Report;
 use super::transact::{OnMoved, Request};
-use crate::adapter::{LiveDigest, RecordState};
+use crate::adapter::{AdapterError, LiveDigest, RecordState};
 use crate::document::Object;
 use crate::error::Error;
 use crate::history::RecordKey;
@@ -78,21 +80,40 @@ impl Project {
         // A dry run of nothing is a plan too: an empty one.
         let nothing: &[RecordKey] = &[];
         let empty = options.dry_run && records.is_empty();
-        for (n, chunk) in records.chunks(size).chain(empty.then_some(nothing)).enumerate() {
+        let mut waiting: VecDeque<&[RecordKey]> = records.chunks(size).chain(empty.then_some(nothing)).collect();
+        for n in 0.. {
+            let Some(chunk) = waiting.pop_front() else { break };
             let op_id = match &options.idempotency_key {
                 Some(key) if n > 0 => Some(crate::history::OpId::new(&format!("{key}/{n}"))?),
                 other => other.clone(),
             };
             let request =
                 Request { verb, records: chunk.to_vec(), options, on_refusal, on_moved: OnMoved::Replan, op_id };
-            let part = self.transact(request, &plan_one).await?;
-            report.rows.extend(part.rows);
-            report.replayed &= part.replayed;
-            report.plan = part.plan.or(report.plan);
+            match self.transact(request, &plan_one).await {
+                Ok(part) => {
+                    report.rows.extend(part.rows);
+                    report.replayed &= part.replayed;
+                    report.plan = part.plan.or(report.plan);
+                }
+                // Whose history it is that is damaged shows when each is tried alone.
+                Err(Error::Storage(AdapterError::Damaged { .. })) if chunk.len() > 1 => {
+                    let (front, back) = chunk.split_at(chunk.len() / 2);
+                    waiting.push_front(back);
+                    waiting.push_front(front);
+                }
+                Err(error @ Error::Storage(AdapterError::Damaged { .. })) => report.fail(chunk, &error),
+                Err(error) if report.rows.is_empty() => return Err(error),
+                // What is done is done, and is reported; the rest waits for the next run.
+                Err(error) => {
+                    report.fail(chunk, &error);
+                    waiting.drain(..).for_each(|chunk| report.fail(chunk, &error));
+                }
+            }
             if let Some(progress) = progress {
                 progress.advance(report.rows.len() as u64, Some(total));
             }
         }
+        report.rows.sort_by(|a, b| a.record.cmp(&b.record));
         Ok(report)
     }
 }

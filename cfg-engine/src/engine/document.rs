@@ -19,7 +19,7 @@ pub struct Document {
 }
 
 /// The name of the member that carries a base in a file.
-const BASE_MEMBER: &str = "$cfg";
+pub(crate) const BASE_MEMBER: &str = "$cfg";
 
 impl Base {
     /// Returns `{record, env, seq, oid}`.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 
 use super::project::{Progress, Project};
-use crate::adapter::{Detail, EntryQuery, HeadState, Live, Scope};
+use crate::adapter::{AdapterError, Detail, EntryQuery, HeadState, Live, Scope};
 use crate::document::{EntryId, Object, oid};
 use crate::error::Error;
 use crate::history::{DocState, Ends, Entry, MessageHash, Op, RecordKey, Seq, Span, Timestamp, head, interval_ends};
@@ -17,7 +17,8 @@ pub struct Finding {
     pub record: RecordKey,
     /// Which entry, where one is concerned.
     pub seq: Option<Seq>,
-    /// A stable word: `entry_id`, `chain`, `gap`, `content`, `message`, `head`, `tip`, `interval`, `ambiguous`, `unreadable`.
+    /// A stable word: `entry_id`, `chain`, `gap`, `content`, `message`, `head`, `tip`, `interval`, `ambiguous`,
+    /// `unreadable` (its live row), `damaged` (its history cannot be read).
     pub code: &'static str,
     /// What is wrong, without values.
     pub problem: String,
@@ -68,7 +69,10 @@ impl Project {
     ///
     /// Only where the store fails.
     pub async fn fsck(&self, progress: Option<&dyn Progress>) -> Result<FsckReport, Error> {
-        let mut report = self.check(Scope::All(None), progress).await?;
+        let mut report = match self.check(Scope::All(None), progress).await {
+            Err(Error::Storage(AdapterError::Damaged { .. })) => self.check_each(progress).await?,
+            other => other?,
+        };
         // Heads and entries are two reads: what was committed between them looks like damage. Damage
         // is still there when it is looked at again.
         for _ in 0..RECHECKS {
@@ -83,6 +87,29 @@ impl Project {
                 !finding.is_of_heads()
                     || again.iter().any(|f| (&f.record, f.seq, f.code) == (&finding.record, finding.seq, finding.code))
             });
+        }
+        Ok(report)
+    }
+
+    /// Checks record by record, where something cannot even be read: so the others still are.
+    async fn check_each(&self, progress: Option<&dyn Progress>) -> Result<FsckReport, Error> {
+        let mut report = FsckReport::default();
+        let records: Vec<RecordKey> =
+            self.heads(&Scope::All(None), &mut FsckReport::default()).await?.into_keys().collect();
+        for record in records {
+            match self.check(Scope::Records(vec![record.clone()]), None).await {
+                Ok(mut one) => {
+                    report.findings.append(&mut one.findings);
+                    (report.records, report.entries) = (report.records + one.records, report.entries + one.entries);
+                }
+                Err(Error::Storage(AdapterError::Damaged { problem })) => {
+                    report.find(&record, None, "damaged", problem)
+                }
+                Err(error) => return Err(error),
+            }
+            if let Some(progress) = progress {
+                progress.advance(report.entries, None);
+            }
         }
         Ok(report)
     }

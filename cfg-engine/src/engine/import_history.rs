@@ -287,6 +287,7 @@ impl Project {
         // A batch ends where its bytes are full; the rest of the range is the next one.
         while start < places.len() {
             let mut attempt = 0;
+            let mut width = usize::MAX;
             let mut refused: BTreeMap<RecordKey, Error> = BTreeMap::new();
             let (mut part, left_out) = loop {
                 attempt += 1;
@@ -294,7 +295,7 @@ impl Project {
                 let recent = report.failed.iter().rev().take(2 * BATCH_ENTRIES);
                 let failed: HashSet<&RecordKey> = recent.map(|(record, _)| record).collect();
                 let skip = |record: &RecordKey| refused.contains_key(record) || failed.contains(record);
-                let mut part = self.plan_batch(import, source, checked, &places[start..], &skip).await?;
+                let mut part = self.plan_batch(import, source, checked, &places[start..], width, &skip).await?;
                 part.refused.extend(refused.clone());
                 match self.apply_batch(options, &mut part).await {
                     Ok(left_out) => break (part, left_out),
@@ -303,8 +304,10 @@ impl Project {
                         | Error::StaleLive { .. }
                         | Error::Storage(AdapterError::Clock { .. } | AdapterError::UnknownOutcome),
                     ) if attempt < ATTEMPTS => {}
+                    // Whose history it is that is damaged shows when each is loaded alone.
+                    Err(Error::Storage(AdapterError::Damaged { .. })) if part.judged.len() > 1 => width = 1,
                     // One record that the store refuses must not keep the others out.
-                    Err(error) => match error.record().cloned() {
+                    Err(error) => match error.record().or(part.only_damaged(&error)).cloned() {
                         Some(record) if !refused.contains_key(&record) => {
                             attempt = 0;
                             refused.insert(record, error);
@@ -327,6 +330,7 @@ impl Project {
         source: &mut dyn HistorySource,
         checked: &Checked,
         places: &[Place],
+        width: usize,
         skip: &(dyn Fn(&RecordKey) -> bool + Sync),
     ) -> Result<Part, Error> {
         let rules = Rules { collection: self.collection(&import.collection)?, settings: &self.settings };
@@ -363,17 +367,17 @@ impl Project {
                     part.without_effect += 1;
                     continue;
                 }
-                last = Some((version.valid_from, version.content.clone()));
+                last.clone_from(&version.content);
                 match known.has(&version) {
                     true => part.known += 1,
                     false => versions.push(version),
                 }
             }
             part.places += taken;
-            let lines = Lines { versions, last: last.filter(|_| at + taken == end), is_complete: at + taken == end };
+            let lines = Lines { versions, last, is_complete: at + taken == end };
             self.plan_record(import, state, rules, known, lines, &mut part).await?;
             at += taken;
-            if at < end || bytes >= BATCH_BYTES {
+            if at < end || bytes >= BATCH_BYTES || part.judged.len() >= width {
                 break;
             }
         }
@@ -439,8 +443,7 @@ impl Project {
         // What comes in parts is seeded with the last one: before that its last version is not known.
         if import.seed_live && live_none && head_oid.is_some() && is_complete {
             // The line has the secrets too, which history does not hold.
-            let of_line = last.filter(|(_, content)| content.as_ref().map(|(_, oid)| *oid) == head_oid);
-            let doc = match of_line.and_then(|(_, content)| content) {
+            let doc = match last.filter(|(_, oid)| Some(*oid) == head_oid) {
                 Some((doc, _)) => Ok(Some(doc.as_ref().clone())),
                 None => self.head_document(record).await,
             };
@@ -527,7 +530,7 @@ struct Lines {
     /// What is to be written, in ascending order.
     versions: Vec<LoadedVersion>,
     /// The last line, whether it is to be written or was there already.
-    last: Option<(Timestamp, Option<HashedDoc>)>,
+    last: Option<HashedDoc>,
     /// No line of the record is left for another batch.
     is_complete: bool,
 }
@@ -575,6 +578,11 @@ struct Part {
 }
 
 impl Part {
+    /// Returns the one record of this batch, where its history is damaged.
+    fn only_damaged(&self, error: &Error) -> Option<&RecordKey> {
+        self.judged.first().filter(|_| matches!(error, Error::Storage(AdapterError::Damaged { .. })))
+    }
+
     fn count(&self, report: &mut HistoryReport, left_out: &[(RecordKey, Error)]) {
         let out = |record: &RecordKey| left_out.iter().any(|(r, _)| r == record);
         report.loaded += self.loaded.iter().filter(|(r, _)| !out(r)).map(|(_, entries)| entries).sum::<u64>();

@@ -26,6 +26,7 @@ pub use address::Address;
 pub use adopt::Adopt;
 pub use commit::{Commit, CommitItem};
 pub use diff::{DiffReport, DiffSide, RecordDiff};
+pub(crate) use document::BASE_MEMBER;
 pub use document::{Document, parse_document};
 pub use fsck::{Finding, FsckReport};
 pub use history_source::HistorySource;

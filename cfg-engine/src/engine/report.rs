@@ -103,6 +103,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Says of records that they failed.
+    pub(crate) fn fail(&mut self, records: &[RecordKey], error: &Error) {
+        let failed = records.iter().map(|record| RowResult { record: record.clone(), result: Err(error.clone()) });
+        self.rows.extend(failed);
+    }
+
     /// Returns the entries that were written.
     pub fn written(&self) -> impl Iterator<Item = &Written> {
         self.rows.iter().filter_map(|row| match &row.result {

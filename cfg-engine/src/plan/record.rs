@@ -10,6 +10,7 @@ use crate::document::{
     Assignment, Edit, EntryId, FieldPath, FieldPolicy, Object, Oid, PathChange, Step, Treatment, Value, apply_changes,
     assign, dropped_fields, is_secret_marker, json_patch, live_changes, merge_patch, oid, same,
 };
+use crate::engine::BASE_MEMBER;
 use crate::error::Error;
 use crate::history::{Author, Op, RecordKey, Seq, Timestamp};
 
@@ -565,6 +566,17 @@ fn target_document(
         }
     };
     refuse_stray_markers(&target, record, rules.policy())?;
+    let has_base = |doc: Option<&Value>| doc.is_some_and(|doc| doc.get(BASE_MEMBER).is_some());
+    if has_base(Some(&target)) && !has_base(standing.live().map(|(live, _)| live.value.as_ref())) {
+        return Err(Error::refused_for(
+            record,
+            "reserved_member",
+            format!(
+                "the document for {record} has a member \"{BASE_MEMBER}\", which carries a base and is never stored"
+            ),
+            "take it out, or give it as the base",
+        ));
+    }
     with_id(target, record, rules.collection)
 }
 

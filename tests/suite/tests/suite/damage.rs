@@ -8,7 +8,7 @@ use cfg_engine::Value;
 use cfg_engine::adapter::{MemoryAdapter, StorageAdapter};
 use cfg_engine::config::{CollectionConfig, Shape};
 use cfg_engine::document::Object;
-use cfg_engine::engine::{Commit, HistoryImport, Import, Log, Project, Remove};
+use cfg_engine::engine::{Adopt, Commit, HistoryImport, Import, Log, Project, Remove};
 use cfg_engine::history::{Author, AuthorClass, CollectionName, Ends, Entry, IdKey, Op, RecordKey, Seq, Timestamp};
 use cfg_engine_conformance::{Harness, Namespace, Need, Table, value};
 use cfg_engine_sqlite::{SqliteAdapter, SqliteOptions};
@@ -353,5 +353,65 @@ async fn commits_during_a_check_are_no_findings() {
             });
         }
         bed.assert_sound().await;
+    }
+}
+
+/// One record whose history is damaged is one row; the others go on.
+#[tokio::test]
+async fn a_lost_head_concerns_one_record() {
+    for shape in [Shape::Row, Shape::Doc] {
+        let memory = memory(shape).await;
+        let bed = &memory.bed;
+        for n in 0..10 {
+            bed.put(&format!("r{n}"), r#"{"n": 0}"#).await;
+        }
+        bed.import().await;
+        assert!(memory.adapter.drop_head(&bed.id("r4")));
+        for n in 0..10 {
+            bed.raw_set(&format!("r{n}"), r#"{"n": 1}"#).await;
+        }
+        let refused = bed.set("r4", &["n=2"]).await.unwrap_err();
+        assert_eq!((refused.code(), refused.kind().exit_code()), ("damaged", 6));
+        let report = bed.adopt().await;
+        let failed: Vec<(&RecordKey, &str)> = report.failed().map(|(r, e)| (r, e.code())).collect();
+        assert_eq!((report.written().count(), failed), (9, vec![(&bed.id("r4"), "damaged")]));
+        let line = |n: u64| format!(r#"{{"id": "r{n}", "time": "2023-06-07T00:00:00Z", "doc": {{"n": 9}}}}"#);
+        let history = HistoryImport { collection: bed.space.agents().name.clone(), seed_live: false };
+        let mut lines = Lines::new((0..10).map(line).collect());
+        let report = bed.project.import_history(&history, &mut lines, &because("load"), None).await.unwrap();
+        assert_eq!((report.loaded, report.failed.len()), (9, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_lost_head_concerns_one_record_in_sqlite() {
+    let file = file().await;
+    let (planner, critic) = (record(&file.project, "planner"), record(&file.project, "critic"));
+    populate(&file.project, &planner, &critic).await;
+    file.db.execute_batch("DELETE FROM config_heads WHERE record_no = (SELECT record_no FROM cfg_records WHERE id_key = '\"planner\"'); UPDATE agents SET doc = '{\"name\":\"drift\"}'").unwrap();
+    let refused =
+        file.project.commit(&Commit::new(planner.clone(), value(r#"{"name": "x"}"#)), &because("x")).await.unwrap_err();
+    assert_eq!(refused.code(), "damaged", "{refused}");
+    let report = file.project.adopt(&Adopt::All, &because("x"), None).await.unwrap();
+    let failed: Vec<(&RecordKey, &str)> = report.failed().map(|(r, e)| (r, e.code())).collect();
+    assert_eq!((report.written().count(), failed), (1, vec![(&planner, "damaged")]));
+}
+
+/// What cannot even be read is named too, and everything else is still checked.
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_found() {
+    for (what, set) in [
+        ("an unknown operation", "op = 'bogus'"),
+        ("a short id", "entry_id = x'00'"),
+        ("broken meta", "meta = '{'"),
+        ("a broken document", "doc_native = '{', doc = '{'"),
+    ] {
+        let file = file().await;
+        let (planner, critic) = (record(&file.project, "planner"), record(&file.project, "critic"));
+        populate(&file.project, &planner, &critic).await;
+        file.db.execute_batch(&format!("UPDATE config_history SET message = 'forged' WHERE seq = 2; UPDATE config_history SET {set} WHERE seq = 2 AND record_no = (SELECT record_no FROM cfg_records WHERE id_key = '\"planner\"')")).unwrap();
+        let report = file.project.fsck(None).await.unwrap();
+        let codes: Vec<(&RecordKey, &str)> = report.findings.iter().map(|f| (&f.record, f.code)).collect();
+        assert!(codes.contains(&(&planner, "damaged")) && codes.contains(&(&critic, "message")), "{what}: {codes:?}");
     }
 }
