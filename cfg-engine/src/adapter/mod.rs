@@ -19,8 +19,8 @@ pub use capabilities::Capabilities;
 pub use error::AdapterError;
 pub use memory::{MemoryAdapter, MemoryClock};
 pub use query::{
-    AsOf, AsOfRow, ClockReading, Detail, EntryAddress, EntryQuery, HeadState, Live, LiveDoc, Order, RecordState, Scope,
-    StoredObject,
+    AsOf, AsOfRow, ClockReading, Detail, EntryAddress, EntryQuery, HeadState, Live, LiveContent, LiveDigest, LiveDoc,
+    Order, RecordState, Scope, StoredObject,
 };
 
 use crate::config::CollectionConfig;
@@ -84,6 +84,10 @@ pub trait StorageAdapter: Send + Sync {
     /// A row whose id cannot be a record's (absent, null, a fraction) belongs to no record. A collection
     /// that is not configured is an [`AdapterError::Setup`].
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState>;
+
+    /// As [`records`](Self::records), with content addresses instead of documents: each document is
+    /// dropped where it was read.
+    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState<LiveDigest>>;
 
     /// Streams entries. One record's entries are never torn between two snapshots. Reads of history
     /// are not errors where nothing is there: no env, no collection, no record of that name.

@@ -39,7 +39,7 @@ impl ClockReading {
 /// What live holds for one record.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum Live {
+pub enum Live<D = LiveDoc> {
     /// No row satisfies the live rule; so many rows carry the id but fail the rule (0 when the read
     /// was not asked to count them).
     Absent {
@@ -47,7 +47,7 @@ pub enum Live {
         outside_rule: u64,
     },
     /// The one live row.
-    One(LiveDoc),
+    One(D),
     /// More than one row satisfies the live rule.
     Ambiguous {
         /// How many.
@@ -79,6 +79,44 @@ impl LiveDoc {
     }
 }
 
+/// What is left of a live document where only its content address is asked for.
+#[derive(Debug, Clone)]
+pub struct LiveDigest {
+    /// The address of its versioned part, or why there is none.
+    pub oid: Result<Oid, CanonicalError>,
+}
+
+/// What a read of live gives: the document, or its address alone.
+pub trait LiveContent {
+    /// Returns the address of the versioned part, or why there is none.
+    fn oid(&self) -> &Result<Oid, CanonicalError>;
+}
+
+impl LiveContent for LiveDoc {
+    fn oid(&self) -> &Result<Oid, CanonicalError> {
+        &self.oid
+    }
+}
+
+impl LiveContent for LiveDigest {
+    fn oid(&self) -> &Result<Oid, CanonicalError> {
+        &self.oid
+    }
+}
+
+impl From<RecordState> for RecordState<LiveDigest> {
+    /// Drops the document.
+    fn from(state: RecordState) -> Self {
+        let live = match state.live {
+            Live::One(doc) => Live::One(LiveDigest { oid: doc.oid }),
+            Live::Absent { outside_rule } => Live::Absent { outside_rule },
+            Live::Ambiguous { rows } => Live::Ambiguous { rows },
+            Live::Unreadable { reason } => Live::Unreadable { reason },
+        };
+        RecordState { record: state.record, live, head: state.head, clock: state.clock }
+    }
+}
+
 /// HEAD and tip of one record, and who wrote HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadState {
@@ -94,11 +132,11 @@ pub struct HeadState {
 
 /// Live and head of one record, read in one round trip.
 #[derive(Debug, Clone)]
-pub struct RecordState {
+pub struct RecordState<D = LiveDoc> {
     /// Which record.
     pub record: RecordKey,
     /// What live holds.
-    pub live: Live,
+    pub live: Live<D>,
     /// What history designates as current; `None` while untracked.
     pub head: Option<HeadState>,
     /// The store's clock at this read.

@@ -6,6 +6,7 @@
 //! `docs/entry-format.md` has every rule; `tests/vectors/canonical.json` fixes the bytes.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use base64::Engine as _;
@@ -98,11 +99,20 @@ pub fn canonical_bytes(doc: &Value, policy: &FieldPolicy) -> Result<Vec<u8>, Can
 /// # Ok::<(), cfg_engine::document::CanonicalError>(())
 /// ```
 pub fn oid(doc: &Value, policy: &FieldPolicy) -> Result<Oid, CanonicalError> {
-    let mut hasher = Sha256::new();
-    let mut buffer = Vec::with_capacity(FLUSH_AT + 4096);
-    Writer::new(&mut buffer, Some(&mut hasher)).document(doc, policy)?;
-    hasher.update(&buffer);
-    Ok(Oid::from_bytes(hasher.finalize().into()))
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        let mut hasher = Sha256::new();
+        Writer::new(buffer, Some(&mut hasher)).document(doc, policy)?;
+        hasher.update(&buffer);
+        buffer.shrink_to(2 * FLUSH_AT);
+        Ok(Oid::from_bytes(hasher.finalize().into()))
+    })
+}
+
+thread_local! {
+    /// One buffer a thread: small documents are hashed by the ten thousand, and an allocation of
+    /// this size each time costs as much as the hash.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(FLUSH_AT + 4096));
 }
 
 /// Returns whether two values are the same in canonical form (a value without one equals nothing).
@@ -144,7 +154,7 @@ type Failure = (CanonicalProblem, Vec<Step>);
 
 impl<'a, 'o> Writer<'a, 'o> {
     fn new(out: &'o mut Vec<u8>, sink: Option<&'o mut Sha256>) -> Self {
-        Self { out, sink, members: Vec::with_capacity(64) }
+        Self { out, sink, members: Vec::with_capacity(16) }
     }
 
     fn document(&mut self, doc: &'a Value, policy: &'a FieldPolicy) -> Result<(), CanonicalError> {

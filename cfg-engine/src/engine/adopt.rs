@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use super::project::{Options, Progress, Project};
 use super::report::Report;
 use super::transact::{OnMoved, Request};
-use crate::adapter::AdapterError;
+use crate::adapter::{AdapterError, LiveDigest, RecordState};
 use crate::document::Object;
 use crate::error::Error;
 use crate::history::RecordKey;
 use crate::plan::gates::OnRefusal;
-use crate::plan::{AdoptInput, Planned, Verb, plan_adopt};
+use crate::plan::{AdoptInput, Planned, Standing, Verb, plan_adopt};
 
 /// Which records to adopt.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl Project {
         progress: Option<&dyn Progress>,
     ) -> Result<Report, Error> {
         let input = AdoptInput { include_untracked: true, meta: &Object::new() };
-        let plan = |state: &crate::adapter::RecordState| match self.rules(&state.record) {
+        let plan = |state: &RecordState| match self.rules(&state.record) {
             Ok(rules) => plan_adopt(state, rules, input),
             Err(error) => Err(error),
         };
@@ -45,7 +45,10 @@ impl Project {
                 self.converge(Verb::Adopt, records.clone(), options, progress, plan, OnRefusal::LeaveOut).await
             }
             Adopt::All => {
-                let records = self.differing(progress, |state| !matches!(plan(state), Ok(Planned::Nothing))).await?;
+                let adopted = |state: &RecordState<LiveDigest>| {
+                    matches!(Standing::of(state), Ok(Standing::Clean { .. } | Standing::Removed { .. }))
+                };
+                let records = self.differing(progress, |state| !adopted(state)).await?;
                 self.converge(Verb::Adopt, records, options, progress, plan, OnRefusal::LeaveOut).await
             }
         }
@@ -62,7 +65,7 @@ impl Project {
         on_refusal: OnRefusal,
     ) -> Result<Report, Error>
     where
-        F: Fn(&crate::adapter::RecordState) -> Result<Planned, Error> + Send + Sync,
+        F: Fn(&RecordState) -> Result<Planned, Error> + Send + Sync,
     {
         if !options.dry_run {
             self.ensure_env().await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::project::{Progress, Project};
-use crate::adapter::{RecordState, Scope};
+use crate::adapter::{LiveContent, LiveDigest, RecordState, Scope};
 use crate::document::{Object, Oid};
 use crate::error::Error;
 use crate::history::{CollectionName, RecordKey, Seq};
@@ -79,7 +79,7 @@ pub struct Status {
 }
 
 impl RecordStatus {
-    fn of(state: &RecordState, staged: &Staged) -> RecordStatus {
+    fn of<D: LiveContent>(state: &RecordState<D>, staged: &Staged) -> RecordStatus {
         let staged = staged.contains(&state.record);
         let head = state.head.as_ref().map(|h| h.head);
         let (word, live_oid, reason) = match Standing::of(state) {
@@ -148,7 +148,7 @@ impl Project {
         let scope = Scope::All(collection.clone());
         let mut rows = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut chunks = self.adapter.records(&self.settings.env, &scope);
+        let mut chunks = self.adapter.digests(&self.settings.env, &scope);
         let mut done = 0;
         while let Some(chunk) = chunks.next().await {
             for state in chunk? {
@@ -203,12 +203,12 @@ impl Project {
     pub(crate) async fn differing(
         &self,
         progress: Option<&dyn Progress>,
-        wanted: impl Fn(&RecordState) -> bool + Send,
+        wanted: impl Fn(&RecordState<LiveDigest>) -> bool + Send,
     ) -> Result<Vec<RecordKey>, Error> {
         let scope = Scope::All(None);
         let mut found = Vec::new();
         let mut done = 0;
-        let mut chunks = self.adapter.records(&self.settings.env, &scope);
+        let mut chunks = self.adapter.digests(&self.settings.env, &scope);
         while let Some(chunk) = chunks.try_next().await? {
             done += chunk.len() as u64;
             found.extend(chunk.into_iter().filter(|state| wanted(state)).map(|state| state.record));

@@ -1,36 +1,36 @@
 //! Where a record stands: what live holds against what history says.
 
-use crate::adapter::{HeadState, Live, LiveDoc, RecordState};
+use crate::adapter::{HeadState, Live, LiveContent, LiveDoc, RecordState};
 use crate::document::Oid;
 use crate::error::Error;
 use crate::history::RecordKey;
 
 /// Live against HEAD, for a record whose live document can be read and hashed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Standing<'s> {
+#[derive(Debug)]
+pub(crate) enum Standing<'s, D = LiveDoc> {
     /// Neither history nor a live row.
     Unknown { outside_rule: u64 },
     /// A live row without history.
-    Untracked { live: &'s LiveDoc, oid: Oid },
+    Untracked { live: &'s D, oid: Oid },
     /// Live is what HEAD says.
-    Clean { head: &'s HeadState, live: &'s LiveDoc, oid: Oid },
+    Clean { head: &'s HeadState, live: &'s D, oid: Oid },
     /// Live differs from HEAD.
-    Dirty { head: &'s HeadState, live: &'s LiveDoc, oid: Oid },
+    Dirty { head: &'s HeadState, live: &'s D, oid: Oid },
     /// HEAD is a document and there is no live row.
     Missing { head: &'s HeadState, outside_rule: u64 },
     /// HEAD is a tombstone and there is no live row.
     Removed { head: &'s HeadState, outside_rule: u64 },
     /// HEAD is a tombstone and there is a live row again.
-    Revived { head: &'s HeadState, live: &'s LiveDoc, oid: Oid },
+    Revived { head: &'s HeadState, live: &'s D, oid: Oid },
 }
 
-impl<'s> Standing<'s> {
+impl<'s, D: LiveContent> Standing<'s, D> {
     /// Judges a record as it was read.
     ///
     /// # Errors
     ///
     /// [`Error::Ambiguous`], [`Error::Unreadable`] or [`Error::Unhashable`].
-    pub(crate) fn of(state: &'s RecordState) -> Result<Self, Error> {
+    pub(crate) fn of(state: &'s RecordState<D>) -> Result<Self, Error> {
         let record = || state.record.clone();
         let head = state.head.as_ref();
         let live = match &state.live {
@@ -48,7 +48,7 @@ impl<'s> Standing<'s> {
             }
             Live::One(live) => live,
         };
-        let oid = live.oid.clone().map_err(|source| Error::Unhashable { record: record(), source })?;
+        let oid = live.oid().clone().map_err(|source| Error::Unhashable { record: record(), source })?;
         Ok(match head {
             None => Standing::Untracked { live, oid },
             Some(head) => match head.head.oid {
@@ -60,7 +60,7 @@ impl<'s> Standing<'s> {
     }
 
     /// Returns the live document.
-    pub(crate) fn live(&self) -> Option<(&'s LiveDoc, Oid)> {
+    pub(crate) fn live(&self) -> Option<(&'s D, Oid)> {
         match *self {
             Standing::Untracked { live, oid }
             | Standing::Clean { live, oid, .. }

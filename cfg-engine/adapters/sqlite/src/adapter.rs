@@ -7,13 +7,15 @@ use async_trait::async_trait;
 use cfg_engine::Value;
 use cfg_engine::adapter::{
     AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, EntryAddress, EntryQuery,
-    ObjectKey, RecordState, Scope, StorageAdapter, StoredObject,
+    LiveDigest, ObjectKey, RecordState, Scope, StorageAdapter, StoredObject,
 };
 use cfg_engine::config::{CollectionConfig, Shape};
 use cfg_engine::history::{CollectionName, Entry, EnvName, OpId, RecordKey, Timestamp};
+use futures_util::StreamExt;
 
 use crate::connection::{Catalog, Conn, Purpose, Shared};
 use crate::errors::{OrAdapterError, STORE, damaged};
+use crate::live::{self, Raw};
 use crate::options::SqliteOptions;
 use crate::prepare::prepare;
 use crate::readers::Readers;
@@ -41,6 +43,19 @@ pub struct SqliteAdapter {
 }
 
 impl SqliteAdapter {
+    /// Streams the records of a scope: a thread reads them, and whoever consumes the stream parses and
+    /// hashes them meanwhile.
+    fn states<'a, T: Send + 'static>(
+        &'a self,
+        env: &EnvName,
+        scope: &Scope,
+        finish: impl Fn(RecordState<Raw>) -> T + Send + Copy + 'a,
+    ) -> Chunks<'a, T> {
+        let (env, scope) = (env.clone(), scope.clone());
+        let chunks = self.readers.stream(move |conn, out| read::records(conn, &env, &scope, out));
+        chunks.map(move |chunk| Ok(chunk?.into_iter().map(finish).collect())).boxed()
+    }
+
     /// Opens a file and looks at the live tables. Blocks for a few system calls.
     ///
     /// A live table that is missing is no error here: [`check_collection`] says it.
@@ -116,8 +131,11 @@ impl StorageAdapter for SqliteAdapter {
     }
 
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState> {
-        let (env, scope) = (env.clone(), scope.clone());
-        self.readers.stream(move |conn, out| read::records(conn, &env, &scope, out))
+        self.states(env, scope, live::finish)
+    }
+
+    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState<LiveDigest>> {
+        self.states(env, scope, |state| live::finish(state).into())
     }
 
     fn entries<'a>(&'a self, query: &'a EntryQuery) -> Chunks<'a, Entry> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cfg_engine::Value;
-use cfg_engine::adapter::{Live, LiveDoc, NativeImage};
+use cfg_engine::adapter::{Live, LiveDoc, NativeImage, RecordState};
 use rusqlite::Row;
 use rusqlite::types::{Value as Cell, ValueRef};
 
@@ -72,16 +72,36 @@ pub(crate) fn native(table: &LiveTable, row: &Row<'_>, first: usize) -> (Result<
     }
 }
 
-/// Reads the one live row of a record.
-pub(crate) fn read(table: &Arc<LiveTable>, row: &Row<'_>, first: usize) -> (Live, usize) {
+/// The one live row of a record as a reading thread hands it on: neither parsed nor hashed yet.
+///
+/// Parsing and hashing happen where the stream is consumed, so that they run beside the next read.
+pub(crate) type Raw = Image;
+
+/// Takes the one live row of a record, and says about how many bytes it has.
+pub(crate) fn take(table: &Arc<LiveTable>, row: &Row<'_>, first: usize) -> (Live<Raw>, usize) {
     let (native, bytes) = native(table, row, first);
-    let document = native.and_then(|native| {
-        let image = Image { table: Arc::clone(table), native };
-        image.value().map(|value| (value, image))
-    });
-    let live = match document {
-        Ok((value, image)) => Live::One(LiveDoc::new(value, NativeImage::new(image), &table.config.policy)),
+    let live = match native {
+        Ok(native) => Live::One(Image { table: Arc::clone(table), native }),
         Err(reason) => Live::Unreadable { reason },
     };
     (live, bytes)
+}
+
+/// Parses and hashes what a reading thread took.
+pub(crate) fn finish(state: RecordState<Raw>) -> RecordState {
+    let live = match state.live {
+        Live::One(image) => match image.value() {
+            Ok(value) => {
+                let table = Arc::clone(&image.table);
+                Live::One(LiveDoc::new(value, NativeImage::new(image), &table.config.policy))
+            }
+            Err(reason) => Live::Unreadable { reason },
+        },
+        Live::Absent { outside_rule } => Live::Absent { outside_rule },
+        Live::Ambiguous { rows } => Live::Ambiguous { rows },
+        Live::Unreadable { reason } => Live::Unreadable { reason },
+        // The enum may grow; what this adapter never makes cannot come.
+        _ => Live::Unreadable { reason: "a state that this store does not have".to_owned() },
+    };
+    RecordState { record: state.record, live, head: state.head, clock: state.clock }
 }

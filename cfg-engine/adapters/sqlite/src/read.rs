@@ -18,12 +18,15 @@ use rusqlite::types::Value as Cell;
 use crate::connection::{Catalog, Conn};
 use crate::errors::{OrAdapterError, storage};
 use crate::heads;
-use crate::live;
+use crate::live::{self, Raw};
 use crate::readers::{CHUNK_ROWS, Halt, Sink};
 use crate::table::LiveTable;
 
-/// Streams live and head of the records of a scope.
-pub(crate) fn records(conn: &Conn, env: &EnvName, scope: &Scope, out: &mut Sink<RecordState>) -> Result<(), Halt> {
+/// Where a read of records puts them.
+pub(crate) type States = Sink<RecordState<Raw>>;
+
+/// Streams live and head of the records of a scope, documents as they are stored.
+pub(crate) fn records(conn: &Conn, env: &EnvName, scope: &Scope, out: &mut States) -> Result<(), Halt> {
     let (_snapshot, catalog) = conn.snapshot()?;
     let clock = conn.clock()?;
     let reader = |env: &EnvName, collection: &CollectionName| -> Result<Reader<'_>, AdapterError> {
@@ -107,11 +110,11 @@ impl<'c> Reader<'c> {
     }
 
     /// The union of what live and history hold.
-    fn all(&self, out: &mut Sink<RecordState>) -> Result<(), Halt> {
+    fn all(&self, out: &mut States) -> Result<(), Halt> {
         let live = self.live_ids()?;
         let mut live = live.into_iter().peekable();
         let mut run = Vec::with_capacity(CHUNK_ROWS);
-        let mut add = |pending: Pending, out: &mut Sink<RecordState>| {
+        let mut add = |pending: Pending, out: &mut States| {
             run.push(pending);
             if run.len() < CHUNK_ROWS { Ok(()) } else { self.emit(std::mem::take(&mut run), out) }
         };
@@ -175,7 +178,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Records that were asked for by name, in order.
-    fn these(&self, ids: &[&IdKey], out: &mut Sink<RecordState>) -> Result<(), Halt> {
+    fn these(&self, ids: &[&IdKey], out: &mut States) -> Result<(), Halt> {
         let mut found = vec![Found::None { outside_rule: 0 }; ids.len()];
         let list = Value::Array(ids.iter().map(|id| self.table.id_in_list(id)).collect()).to_json();
         let mut statement = self.conn.statement(&self.table.sql.locate)?;
@@ -228,7 +231,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Reads the documents of a run of records and sends it on, in order.
-    fn emit(&self, run: Vec<Pending>, out: &mut Sink<RecordState>) -> Result<(), Halt> {
+    fn emit(&self, run: Vec<Pending>, out: &mut States) -> Result<(), Halt> {
         let one = |pending: &Pending| match (pending.live, self.table.rowid) {
             (Found::One { rowid: Some(rowid) }, Some(_)) => Some(Value::from(rowid)),
             (Found::One { .. }, _) => Some(self.table.id_in_list(&pending.id)),
@@ -260,14 +263,14 @@ impl<'c> Reader<'c> {
                 let Some(pending) = run[place].take() else {
                     return Err(storage("rows came in another order than they were asked for").into());
                 };
-                self.send(pending, Some(live::read(self.table, row, 1 + self.table.id.len())), out)?;
+                self.send(pending, Some(live::take(self.table, row, 1 + self.table.id.len())), out)?;
                 sent = place + 1;
             }
         }
         run.into_iter().flatten().try_for_each(|pending| self.send(pending, None, out))
     }
 
-    fn send(&self, pending: Pending, live: Option<(Live, usize)>, out: &mut Sink<RecordState>) -> Result<(), Halt> {
+    fn send(&self, pending: Pending, live: Option<(Live<Raw>, usize)>, out: &mut States) -> Result<(), Halt> {
         let (live, bytes) = match (live, pending.live) {
             (Some(read), _) => read,
             (None, Found::None { outside_rule }) => (Live::Absent { outside_rule }, 0),

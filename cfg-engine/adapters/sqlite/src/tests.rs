@@ -56,7 +56,7 @@ impl Opened {
         let (mut sink, mut receiver) = Sink::collecting();
         read::records(&self.conn, &self.env, scope, &mut sink).unwrap();
         sink.finish();
-        Sink::collected(&mut receiver)
+        Sink::collected(&mut receiver).into_iter().map(crate::live::finish).collect()
     }
 }
 

@@ -28,7 +28,7 @@ use store::Store;
 
 use super::{
     AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, EntryAddress, EntryQuery,
-    RecordState, Scope, StorageAdapter, StoredObject,
+    LiveDigest, RecordState, Scope, StorageAdapter, StoredObject,
 };
 use crate::config::CollectionConfig;
 use crate::document::{FieldPath, Value};
@@ -234,6 +234,10 @@ impl StorageAdapter for MemoryAdapter {
 
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState> {
         chunks(self.read_records(env, scope))
+    }
+
+    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState<LiveDigest>> {
+        chunks(self.read_records(env, scope).map(|states| states.into_iter().map(RecordState::from).collect()))
     }
 
     fn entries<'a>(&'a self, query: &'a EntryQuery) -> Chunks<'a, Entry> {

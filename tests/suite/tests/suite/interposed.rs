@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cfg_engine::Value;
 use cfg_engine::adapter::{
     AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, EntryAddress, EntryQuery,
-    RecordState, Scope, StorageAdapter, StoredObject,
+    LiveDigest, RecordState, Scope, StorageAdapter, StoredObject,
 };
 use cfg_engine::config::CollectionConfig;
 use cfg_engine::history::{CollectionName, Entry, EnvName, RecordKey};
@@ -99,6 +99,11 @@ impl StorageAdapter for Interposed {
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState> {
         let read = async move { self.inner.records(env, scope) };
         self.stream("records", read.flatten_stream().boxed())
+    }
+
+    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState<LiveDigest>> {
+        let read = async move { self.inner.digests(env, scope) };
+        self.stream("digests", read.flatten_stream().boxed())
     }
 
     fn entries<'a>(&'a self, query: &'a EntryQuery) -> Chunks<'a, Entry> {
