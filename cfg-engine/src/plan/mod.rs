@@ -7,6 +7,8 @@ mod bind;
 pub mod gates;
 mod record;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub(crate) use bind::Bound;

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Which version: @7, #a1b2c3, @{2026-06-07}, =HEAD (the default), =live, =staged
     #[arg(value_name = "VERSION")]
     reference: Option<String>,
-    /// Only the value at this path, text as it is: --field tools[0].name
+    /// Only the value at this path, text as it is: `--field tools[0].name`
     #[arg(long, value_name = "PATH")]
     field: Option<String>,
 }
