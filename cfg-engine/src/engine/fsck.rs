@@ -70,7 +70,9 @@ impl Project {
     /// Only where the store fails.
     pub async fn fsck(&self, progress: Option<&dyn Progress>) -> Result<FsckReport, Error> {
         let mut report = match self.check(Scope::All(None), progress).await {
-            Err(Error::Storage(AdapterError::Damaged { .. })) => self.check_each(progress).await?,
+            Err(Error::Storage(AdapterError::Damaged { .. } | AdapterError::Storage { .. })) => {
+                self.check_each(progress).await?
+            }
             other => other?,
         };
         // Heads and entries are two reads: what was committed between them looks like damage. Damage
@@ -102,9 +104,9 @@ impl Project {
                     report.findings.append(&mut one.findings);
                     (report.records, report.entries) = (report.records + one.records, report.entries + one.entries);
                 }
-                Err(Error::Storage(AdapterError::Damaged { problem })) => {
-                    report.find(&record, None, "damaged", problem)
-                }
+                Err(Error::Storage(
+                    AdapterError::Damaged { problem } | AdapterError::Storage { reason: problem, .. },
+                )) => report.find(&record, None, "damaged", problem),
                 Err(error) => return Err(error),
             }
             if let Some(progress) = progress {

@@ -111,3 +111,34 @@ fn secret_in(change: &PlannedChange, settings: &Settings, collections: &[Collect
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    fn callers(folder: &Path, call: &str, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder of the crate") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                callers(&path, call, found);
+            } else if !path.ends_with("tests.rs")
+                && std::fs::read_to_string(&path).expect("a source file").contains(call)
+            {
+                found.push(path.file_name().expect("a file").to_string_lossy().into_owned());
+            }
+        }
+    }
+
+    /// A batch is sealed in one place, from a plan that was judged, and a plan is cleared in one place.
+    #[test]
+    fn nothing_makes_a_batch_around_the_gates() {
+        // In two parts, or this file would be found.
+        for (call, only) in
+            [(["Batch::", "seal("].concat(), "bind.rs"), (["Cleared {", " plan }"].concat(), "gates.rs")]
+        {
+            let mut found = Vec::new();
+            callers(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &call, &mut found);
+            assert_eq!(found, [only], "{call}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod adapters;
 mod corpus;
 mod damage;
+mod histories;
 mod incumbents;
 mod interposed;
 mod model;
