@@ -52,6 +52,8 @@ pub(crate) fn from_sqlite(error: &rusqlite::Error) -> AdapterError {
             rusqlite::Error::InvalidColumnType(_, name, found) => {
                 damaged(format!("column {name} of the history holds a value of type {found}"))
             }
+            // Read by its own type, and not of the length or form that it must have.
+            rusqlite::Error::FromSqlConversionFailure(..) => damaged("a value in the history has not its form"),
             rusqlite::Error::IntegralValueOutOfRange(..) => damaged("a number in the history is out of range"),
             rusqlite::Error::Utf8Error(..) => damaged("text in the history is not UTF-8"),
             _ => storage("the driver could not run a statement"),
