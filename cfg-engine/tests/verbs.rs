@@ -67,3 +67,54 @@ async fn the_main_job_from_import_to_restore() {
     assert_eq!(fsck.findings, []);
     assert_eq!((fsck.records, fsck.entries), (1, 4));
 }
+
+#[tokio::test]
+async fn digits_are_the_record_that_is_there() {
+    let (project, adapter) = project().await;
+    adapter.raw_insert("configs", json(r#"{"config_id": 7}"#));
+    let number = project.record("7").await.unwrap();
+    assert_eq!(number.id.as_str(), "7");
+    assert_eq!(project.record("configs:7").await.unwrap(), number);
+    assert_eq!(project.record(&number.to_string()).await.unwrap(), number);
+    assert_eq!(project.record("8").await.unwrap().id.as_str(), r#""8""#);
+    assert_eq!(project.record("07").await.unwrap().id.as_str(), r#""07""#);
+    assert_eq!(project.resolve("7@2").await.unwrap().record, number);
+
+    adapter.raw_insert("configs", json(r#"{"config_id": "7"}"#));
+    for text in ["7", "configs:7", "7@2"] {
+        let Err(Error::AmbiguousAddress { candidates, .. }) = project.resolve(text).await else {
+            panic!("{text} is ambiguous")
+        };
+        assert_eq!(candidates.len(), 2);
+        let mut ids = Vec::new();
+        for full in candidates {
+            let address = project.resolve(full.trim_matches('\'')).await.unwrap();
+            assert_eq!(address.reference.is_some(), text.contains('@'));
+            ids.push(address.record.id.as_str().to_owned());
+        }
+        ids.sort();
+        assert_eq!(ids, [r#""7""#, "7"]);
+    }
+    assert_eq!(project.record(r#"configs:{"$numberLong":"7"}"#).await.unwrap(), number);
+}
+
+#[tokio::test]
+async fn an_id_may_begin_with_the_name_of_a_collection() {
+    let (project, adapter) = project().await;
+    adapter.raw_insert("configs", json(r#"{"config_id": "configs:planner"}"#));
+    let long = project.record("configs:planner").await.unwrap();
+    assert_eq!(long.id.as_str(), r#""configs:planner""#);
+    assert_eq!(long.to_string(), r#"configs:"configs:planner""#);
+    assert_eq!(project.record("configs:other").await.unwrap().id.as_str(), r#""other""#);
+
+    adapter.raw_insert("configs", json(r#"{"config_id": "planner"}"#));
+    let refused = project.record("configs:planner").await.unwrap_err();
+    assert_eq!(
+        refused.hint().unwrap(),
+        r#"write one of: 'configs:"planner"'   'configs:"configs:planner"'"#
+    );
+    for printed in [long.to_string(), long.id.to_string()] {
+        assert_eq!(project.record(&printed).await.unwrap(), long);
+    }
+    assert_eq!(project.record(r#"configs:"planner""#).await.unwrap().id.as_str(), r#""planner""#);
+}
