@@ -109,10 +109,7 @@ async fn an_id_may_begin_with_the_name_of_a_collection() {
 
     adapter.raw_insert("configs", json(r#"{"config_id": "planner"}"#));
     let refused = project.record("configs:planner").await.unwrap_err();
-    assert_eq!(
-        refused.hint().unwrap(),
-        r#"write one of: 'configs:"planner"'   'configs:"configs:planner"'"#
-    );
+    assert_eq!(refused.hint().unwrap(), r#"write one of: 'configs:"planner"'   'configs:"configs:planner"'"#);
     for printed in [long.to_string(), long.id.to_string()] {
         assert_eq!(project.record(&printed).await.unwrap(), long);
     }
