@@ -115,3 +115,34 @@ async fn an_id_may_begin_with_the_name_of_a_collection() {
     }
     assert_eq!(project.record(r#"configs:"planner""#).await.unwrap().id.as_str(), r#""planner""#);
 }
+
+#[tokio::test]
+async fn a_key_that_was_used_for_another_change_is_refused() {
+    let (project, _) = project().await;
+    let key = cfg_engine::history::OpId::new("job-1").unwrap();
+    let keyed = || Options { idempotency_key: Some(key.clone()), ..Options::message("by key") };
+    let code = |report: Result<cfg_engine::engine::Report, Error>| report.unwrap_err().code();
+    let planner = project.record("planner").await.unwrap();
+    let commit = |n: i32| Commit::new(planner.clone(), json(&format!(r#"{{"n": {n}}}"#)));
+    project.commit(&commit(1), &Options::message("first")).await.unwrap();
+    project.commit(&commit(2), &keyed()).await.unwrap();
+    project.commit(&commit(3), &Options::message("moved on")).await.unwrap();
+
+    let again = project.commit(&commit(2), &keyed()).await.unwrap();
+    assert!(again.replayed);
+    let written = again.written().next().unwrap();
+    assert_eq!(written.entry.header.seq, Seq(2));
+    assert_eq!(written.replaced.as_ref().unwrap().seq, Seq(1));
+
+    assert_eq!(code(project.commit(&commit(4), &keyed()).await), "key_used");
+    assert_eq!(code(project.remove(&cfg_engine::engine::Remove::new(planner.clone()), &keyed()).await), "key_used");
+    let back = Restore::new(planner.clone(), Reference::Seq(Seq(1)));
+    assert_eq!(code(project.restore(&back, &keyed()).await), "key_used");
+    // Other records, and more records.
+    let other = project.record("other").await.unwrap();
+    assert_eq!(code(project.commit(&Commit::new(other.clone(), json("{}")), &keyed()).await), "key_used");
+    let mut both = commit(2);
+    both.items.extend(Commit::new(other, json("{}")).items);
+    assert_eq!(code(project.commit(&both, &keyed()).await), "key_used");
+    assert_eq!(project.log(&Log::default()).await.unwrap().len(), 3);
+}

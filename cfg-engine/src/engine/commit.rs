@@ -5,9 +5,9 @@ use super::report::Report;
 use super::transact::{OnMoved, Request};
 use crate::document::{FieldPolicy, Object, Value, oid};
 use crate::error::Error;
-use crate::history::RecordKey;
+use crate::history::{Entry, RecordKey};
 use crate::plan::gates::OnRefusal;
-use crate::plan::{Base, CommitInput, Content, Verb, plan_commit};
+use crate::plan::{Base, CommitInput, Content, Verb, plan_commit, seed_document, with_id};
 
 /// One record's part of a commit.
 #[derive(Debug, Clone)]
@@ -94,6 +94,7 @@ impl Project {
             on_refusal: OnRefusal::Whole,
             on_moved: if relative { OnMoved::Replan } else { OnMoved::Conflict },
             op_id: None,
+            asks_for: Some(Box::new(|entry: &Entry| self.asks_for(&sorted, entry))),
         };
         self.transact(request, |state| {
             let at = sorted
@@ -111,6 +112,20 @@ impl Project {
             plan_commit(state, self.rules(&state.record)?, input)
         })
         .await
+    }
+}
+
+impl Project {
+    /// Returns whether a whole document that is given is what an entry holds; a patch is relative to what
+    /// was there, and its record is all that can be compared.
+    fn asks_for(&self, sorted: &[&CommitItem], entry: &Entry) -> bool {
+        let record = &entry.header.record;
+        let Ok(at) = sorted.binary_search_by(|item| item.record.cmp(record)) else { return false };
+        let (Content::Document(doc), Ok(rules)) = (&sorted[at].content, self.rules(record)) else { return true };
+        let Ok(doc) = with_id(doc.clone(), record, rules.collection) else { return false };
+        oid(&doc, &rules.collection.policy).ok() == entry.header.oid
+            // A record that was made got what the live rule asks for.
+            || seed_document(doc, record, rules).is_ok_and(|seed| Some(seed.oid) == entry.header.oid)
     }
 }
 

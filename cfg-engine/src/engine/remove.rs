@@ -41,6 +41,7 @@ impl Project {
             on_refusal: OnRefusal::Whole,
             on_moved: OnMoved::Conflict,
             op_id: None,
+            asks_for: None,
         };
         let meta = Object::new();
         self.transact(request, |state| {
