@@ -146,3 +146,32 @@ async fn a_key_that_was_used_for_another_change_is_refused() {
     assert_eq!(code(project.commit(&both, &keyed()).await), "key_used");
     assert_eq!(project.log(&Log::default()).await.unwrap().len(), 3);
 }
+
+#[tokio::test]
+async fn a_table_has_one_collection() {
+    let (project, adapter) = project().await;
+    let over = |names: &[&str]| {
+        let collection = |name: &&str| {
+            let mut collection = CollectionConfig::new(CollectionName::new(name).unwrap(), "config_id");
+            collection.table = "configs".into();
+            collection
+        };
+        Arc::new(adapter.reopen(names.iter().map(collection).collect()))
+    };
+    let problem = |error: Error| {
+        assert!(matches!(error, Error::Setup { .. }), "{error}");
+        error.to_string()
+    };
+    let renamed = Project::new(over(&["prompts"]), project.settings().clone());
+    let refused = problem(renamed.init(false).await.unwrap_err());
+    assert_eq!(refused, r#"table "configs" is registered as collection configs, not prompts"#);
+    let commit = Commit::new(renamed.record("planner").await.unwrap(), json("{}"));
+    assert_eq!(problem(renamed.commit(&commit, &Options::message("no")).await.unwrap_err()), refused);
+    let twice = Project::new(over(&["configs", "prompts"]), project.settings().clone());
+    let refused = problem(twice.init(false).await.unwrap_err());
+    assert_eq!(refused, r#"collections configs and prompts are both of table "configs""#);
+    let mut settings = project.settings().clone();
+    settings.env = EnvName::new("prod").unwrap();
+    let other = Project::new(over(&["prompts"]), settings);
+    assert_eq!(problem(other.init(false).await.unwrap_err()), r#"table "configs" belongs to env dev"#);
+}
