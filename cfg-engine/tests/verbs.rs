@@ -148,6 +148,17 @@ async fn a_key_that_was_used_for_another_change_is_refused() {
 }
 
 #[tokio::test]
+async fn an_author_is_searched_for_secrets_too() {
+    let (project, _) = project().await;
+    let author = Author { id: "AKIA0123456789ABCDEF".into(), class: AuthorClass::Pipeline };
+    let options = Options { author: Some(author), ..Options::message("first") };
+    let planner = project.record("planner").await.unwrap();
+    let refused = project.commit(&Commit::new(planner, json("{}")), &options).await.unwrap_err();
+    assert_eq!(refused.code(), "secret_found");
+    assert!(!refused.to_string().contains("0123456789"));
+}
+
+#[tokio::test]
 async fn a_table_has_one_collection() {
     let (project, adapter) = project().await;
     let over = |names: &[&str]| {
