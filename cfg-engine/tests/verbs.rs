@@ -159,6 +159,22 @@ async fn an_author_is_searched_for_secrets_too() {
 }
 
 #[tokio::test]
+async fn rows_that_are_not_live_and_have_no_history_are_no_removed_record() {
+    let mut collection = CollectionConfig::new(CollectionName::new("configs").unwrap(), "config_id");
+    collection.live_when =
+        cfg_engine::config::LiveRule::from_object(json(r#"{"on": true}"#).as_object().unwrap()).unwrap();
+    let adapter = Arc::new(MemoryAdapter::new(vec![collection]));
+    let author = Author { id: "a@example.com".into(), class: AuthorClass::Pipeline };
+    let project = Project::new(adapter.clone(), Settings::new(EnvName::new("dev").unwrap(), author));
+    project.init(false).await.unwrap();
+    adapter.raw_insert("configs", json(r#"{"config_id": "old", "on": false}"#));
+    let old = project.record("old").await.unwrap();
+    let refused = project.status_of(&[old], &Staged::new()).await.unwrap_err();
+    assert_eq!(refused.code(), "no_record");
+    assert!(project.status(None, true, &Staged::new(), None).await.unwrap().rows.is_empty());
+}
+
+#[tokio::test]
 async fn a_table_has_one_collection() {
     let (project, adapter) = project().await;
     let over = |names: &[&str]| {
