@@ -202,3 +202,19 @@ async fn a_table_has_one_collection() {
     let other = Project::new(over(&["prompts"]), settings);
     assert_eq!(problem(other.init(false).await.unwrap_err()), r#"table "configs" belongs to env dev"#);
 }
+
+#[tokio::test]
+async fn a_forced_commit_says_what_its_author_had_seen() {
+    let (project, _) = project().await;
+    let planner = project.record("planner").await.unwrap();
+    let commit = |n: i32| Commit::new(planner.clone(), json(&format!(r#"{{"n": {n}}}"#)));
+    let first = project.commit(&commit(1), &Options::message("first")).await.unwrap();
+    let first = first.written().next().unwrap().clone();
+    project.commit(&commit(2), &Options::message("second")).await.unwrap();
+    let mut forced = commit(3).with_base(first.base.clone());
+    forced.force = true;
+    let report = project.commit(&forced, &Options::message("over it")).await.unwrap();
+    let written = report.written().next().unwrap();
+    assert_eq!(written.entry.header.base, Some(vec![first.entry.entry_id]));
+    assert_eq!(written.replaced.as_ref().unwrap().seq, Seq(2));
+}

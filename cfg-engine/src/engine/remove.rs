@@ -1,5 +1,7 @@
 //! `rm`: deletes live and writes a tombstone.
 
+use std::collections::HashMap;
+
 use super::project::{Options, Project};
 use super::report::Report;
 use super::transact::{OnMoved, Request};
@@ -44,8 +46,10 @@ impl Project {
             asks_for: None,
         };
         let meta = Object::new();
+        let seen = if remove.force { self.seen(remove.base.iter()).await? } else { HashMap::new() };
+        let seen = seen.get(&remove.record).copied();
         self.transact(request, |state| {
-            plan_remove(state, self.rules(&state.record)?, remove.base.as_ref(), remove.force, &meta)
+            plan_remove(state, self.rules(&state.record)?, remove.base.as_ref(), remove.force, seen, &meta)
         })
         .await
     }
