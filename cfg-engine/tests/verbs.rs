@@ -218,3 +218,16 @@ async fn a_forced_commit_says_what_its_author_had_seen() {
     assert_eq!(written.entry.header.base, Some(vec![first.entry.entry_id]));
     assert_eq!(written.replaced.as_ref().unwrap().seq, Seq(2));
 }
+
+#[tokio::test]
+async fn fsck_finds_history_of_a_collection_that_is_not_configured() {
+    let (project, adapter) = project().await;
+    let planner = project.record("planner").await.unwrap();
+    project.commit(&Commit::new(planner.clone(), json("{}")), &Options::message("first")).await.unwrap();
+    let other = CollectionConfig::new(CollectionName::new("prompts").unwrap(), "config_id");
+    let project = Project::new(Arc::new(adapter.reopen(vec![other])), project.settings().clone());
+    project.init(false).await.unwrap();
+    let findings = project.fsck(None).await.unwrap().findings;
+    assert_eq!(findings.len(), 1);
+    assert_eq!((&findings[0].record, findings[0].code), (&planner, "unconfigured"));
+}

@@ -190,7 +190,7 @@ impl Project {
 
 /// Returns the tables that an env object names, with the collections they are; an object that was written
 /// before collections were kept names the tables alone.
-fn registered(body: &Value) -> Vec<(Option<String>, String)> {
+pub(super) fn registered(body: &Value) -> Vec<(Option<String>, String)> {
     let list = |member: &str| body.get(member).and_then(Value::as_array).unwrap_or_default();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let pairs: Vec<_> = list("collections")
