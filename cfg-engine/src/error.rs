@@ -276,7 +276,7 @@ pub(crate) fn arg(record: &RecordKey) -> String {
 }
 
 fn place(path: &Option<FieldPath>) -> String {
-    path.as_ref().map_or_else(|| "the message".to_owned(), ToString::to_string)
+    path.as_ref().map_or_else(|| "the message or the author".to_owned(), ToString::to_string)
 }
 
 impl Error {
@@ -433,7 +433,7 @@ impl Error {
             Error::Secret { path: Some(path), .. } => format!(
                 "add {path} to secret_fields so that history never stores it, or pass --allow-secret, which is recorded"
             ),
-            Error::Secret { .. } => "write the message without it, or pass --allow-secret, which is recorded".to_owned(),
+            Error::Secret { .. } => "write the message and the author without it, or pass --allow-secret, which is recorded".to_owned(),
             Error::SecretMoved { .. } => "change the array in steps that keep that element, or give the secret again".to_owned(),
             Error::SecretsNeeded { fields, .. } => format!(
                 "give them in the document or with --secret {}=env:VARIABLE, or go on without them: --without-secrets",

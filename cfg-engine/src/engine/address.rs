@@ -38,8 +38,8 @@ impl Project {
     ///
     /// Text up to the first `:` is a collection only if one is configured under that name; the
     /// version is what follows the last `@`. A bare word takes the collection's id type; a JSON
-    /// string or object forces a type. Where the text can mean several records, the one that exists
-    /// is taken.
+    /// string or object forces a type. Digits in a collection whose ids are text can be the number too,
+    /// `{"$numberLong":"7"}` in full. Where the text can mean several records, the one that exists is taken.
     ///
     /// # Errors
     ///
@@ -47,9 +47,9 @@ impl Project {
     pub async fn resolve(&self, text: &str) -> Result<Address, Error> {
         let candidates = self.candidates(text)?;
         if let [only] = candidates.as_slice() {
-            return Ok(only.clone());
+            return Ok(only.address.clone());
         }
-        let mut records: Vec<RecordKey> = candidates.iter().map(|c| c.record.clone()).collect();
+        let mut records: Vec<RecordKey> = candidates.iter().map(|c| c.address.record.clone()).collect();
         records.sort();
         records.dedup();
         let states = self.states(&records).await?;
@@ -58,24 +58,24 @@ impl Project {
                 s.record == *record && (s.head.is_some() || !matches!(s.live, Live::Absent { outside_rule: 0 }))
             })
         };
-        let found: Vec<&Address> = candidates.iter().filter(|c| exists(&c.record)).collect();
+        let found: Vec<&Address> = candidates.iter().map(|c| &c.address).filter(|a| exists(&a.record)).collect();
         match found.as_slice() {
             [only] => Ok((*only).clone()),
             // Nothing exists: with a version there is nothing to find, without one it could be made, and
-            // then a configured collection in front is that collection.
+            // then a configured collection in front is that collection, and a bare word its id type.
             [] => {
-                let candidates = match self.named_collection(text) {
-                    Some(named) => candidates.into_iter().filter(|c| c.record.collection == *named).collect(),
-                    None => candidates,
-                };
+                let named = self.named_collection(text);
+                let first = candidates.into_iter().filter(|c| !c.only_if_there).map(|c| c.address);
+                let candidates: Vec<Address> =
+                    first.filter(|a| named.is_none_or(|named| a.record.collection == *named)).collect();
                 let whole: Vec<&Address> = candidates.iter().filter(|c| c.reference.is_none()).collect();
                 let versioned: Vec<&Address> = candidates.iter().filter(|c| c.reference.is_some()).collect();
                 match (versioned.as_slice(), whole.as_slice()) {
                     ([only], _) | ([], [only]) => Ok((*only).clone()),
-                    _ => Err(ambiguous(text, &candidates)),
+                    _ => Err(self.ambiguous(text, &candidates)),
                 }
             }
-            _ => Err(ambiguous(text, &found.into_iter().cloned().collect::<Vec<_>>())),
+            _ => Err(self.ambiguous(text, &found.into_iter().cloned().collect::<Vec<_>>())),
         }
     }
 
@@ -85,7 +85,7 @@ impl Project {
         self.collections().iter().map(|c| &c.name).find(|c| c.as_str() == name && !rest.is_empty())
     }
 
-    fn candidates(&self, text: &str) -> Result<Vec<Address>, Error> {
+    fn candidates(&self, text: &str) -> Result<Vec<Candidate>, Error> {
         if text.is_empty() {
             return Err(Error::refused(
                 "bad_address",
@@ -93,13 +93,13 @@ impl Project {
                 "name a record; list them with: cfg status --all",
             ));
         }
-        let mut found: Vec<Address> = Vec::new();
+        let mut found: Vec<Candidate> = Vec::new();
         let mut problem = None;
         // `configs:"planner"`, the full form, is that record and nothing else.
         for collection in self.collections() {
             let rest = text.strip_prefix(collection.name.as_str()).and_then(|rest| rest.strip_prefix(':'));
             if let Some(rest) = rest.filter(|rest| rest.starts_with(['"', '{'])) {
-                self.readings(rest, collection, &mut found, &mut problem);
+                self.readings(rest, collection, false, &mut found, &mut problem);
                 if !found.is_empty() {
                     return Ok(found);
                 }
@@ -108,14 +108,12 @@ impl Project {
         for collection in self.collections() {
             let prefix = text.strip_prefix(collection.name.as_str()).and_then(|rest| rest.strip_prefix(':'));
             for part in prefix.into_iter().filter(|part| !part.is_empty()).chain([text]) {
-                // A text with this collection's own prefix is that record first.
-                if prefix.is_some() && part == text {
-                    continue;
-                }
-                self.readings(part, collection, &mut found, &mut problem);
+                // A text with this collection's own prefix is that record first; an id that begins with the
+                // collection's name is meant where it is there.
+                let only_if_there = prefix.is_some_and(|prefix| !prefix.is_empty()) && part == text;
+                self.readings(part, collection, only_if_there, &mut found, &mut problem);
             }
         }
-        // The id itself may begin with a collection's name; it is a candidate in the others only.
         found.dedup();
         match (found.is_empty(), problem) {
             (true, Some(error)) => Err(error),
@@ -128,31 +126,63 @@ impl Project {
         &self,
         text: &str,
         collection: &CollectionConfig,
-        found: &mut Vec<Address>,
+        only_if_there: bool,
+        found: &mut Vec<Candidate>,
         problem: &mut Option<Error>,
     ) {
-        let mut add = |id: Result<IdKey, Error>, reference: Option<Reference>| match id {
-            Ok(id) => {
+        let mut add = |text: &str, reference: Option<Reference>| {
+            let mut push = |id: IdKey, only_if_there: bool| {
                 let record = RecordKey { env: self.settings.env.clone(), collection: collection.name.clone(), id };
-                found.push(Address { record, reference });
+                found.push(Candidate { address: Address { record, reference: reference.clone() }, only_if_there });
+            };
+            match id_of(text, collection) {
+                Ok(id) => push(id, only_if_there),
+                Err(error) => *problem = Some(error),
             }
-            Err(error) => *problem = Some(error),
+            if let Some(id) = whole_number(text, collection) {
+                push(id, true);
+            }
         };
         let (id, version) = Reference::split_address(text);
         if let Some(version) = version.and_then(|v| Reference::parse(v).ok()) {
-            add(id_of(id, collection), Some(version));
+            add(id, Some(version));
         }
-        add(id_of(text, collection), None);
+        add(text, None);
+    }
+
+    fn ambiguous(&self, text: &str, candidates: &[Address]) -> Error {
+        let full = candidates.iter().map(|c| {
+            let id = match self.collection(&c.record.collection) {
+                Ok(collection) if holds_text(collection) && matches!(c.record.id.to_value(), Value::Number(_)) => {
+                    format!(r#"{{"$numberLong":"{}"}}"#, c.record.id.as_str())
+                }
+                _ => c.record.id.as_str().to_owned(),
+            };
+            let version = c.reference.as_ref().map(|r| r.to_string()).unwrap_or_default();
+            format!("'{}'", format!("{}:{id}{version}", c.record.collection).replace('\'', r"'\''"))
+        });
+        Error::AmbiguousAddress { address: text.to_owned(), candidates: full.collect() }
     }
 }
 
-fn ambiguous(text: &str, candidates: &[Address]) -> Error {
-    let full = candidates.iter().map(|c| {
-        let id = c.record.id.as_str();
-        let version = c.reference.as_ref().map(|r| r.to_string()).unwrap_or_default();
-        format!("'{}'", format!("{}:{id}{version}", c.record.collection).replace('\'', r"'\''"))
-    });
-    Error::AmbiguousAddress { address: text.to_owned(), candidates: full.collect() }
+/// What an address can mean.
+#[derive(Debug, PartialEq)]
+struct Candidate {
+    address: Address,
+    /// A reading that is taken only if that record exists: it is never made from this text.
+    only_if_there: bool,
+}
+
+/// Returns whether a bare word of this collection is text: it says so, or nothing says otherwise.
+fn holds_text(collection: &CollectionConfig) -> bool {
+    collection.id_fields.len() < 2 && matches!(collection.id_type, None | Some(IdType::String))
+}
+
+/// Reads digits as the whole number that they are too, where the ids of a collection may be both.
+fn whole_number(text: &str, collection: &CollectionConfig) -> Option<IdKey> {
+    let number: i64 = text.parse().ok().filter(|_| holds_text(collection))?;
+    // One number has one form: `07` and `+7` are text.
+    (number.to_string() == text).then(|| IdKey::from_value(&Value::from(number)).ok())?
 }
 
 /// Reads an id as typed: a JSON string or object as it says, a bare word as the collection's type.

@@ -87,8 +87,15 @@ impl Project {
                 Some(key) if n > 0 => Some(crate::history::OpId::new(&format!("{key}/{n}"))?),
                 other => other.clone(),
             };
-            let request =
-                Request { verb, records: chunk.to_vec(), options, on_refusal, on_moved: OnMoved::Replan, op_id };
+            let request = Request {
+                verb,
+                records: chunk.to_vec(),
+                options,
+                on_refusal,
+                on_moved: OnMoved::Replan,
+                op_id,
+                asks_for: None,
+            };
             match self.transact(request, &plan_one).await {
                 Ok(part) => {
                     report.rows.extend(part.rows);

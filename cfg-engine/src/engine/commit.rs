@@ -1,13 +1,18 @@
 //! `commit`: a document, a patch or assignments become the next version, in one atomic batch.
 
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt;
+
 use super::project::{Options, Project};
 use super::report::Report;
 use super::transact::{OnMoved, Request};
-use crate::document::{FieldPolicy, Object, Value, oid};
+use crate::adapter::{EntryQuery, Scope};
+use crate::document::{EntryId, FieldPolicy, Object, Value, oid};
 use crate::error::Error;
-use crate::history::RecordKey;
+use crate::history::{Entry, RecordKey, Seq};
 use crate::plan::gates::OnRefusal;
-use crate::plan::{Base, CommitInput, Content, Verb, plan_commit};
+use crate::plan::{Base, CommitInput, Content, Verb, plan_commit, seed_document, with_id};
 
 /// One record's part of a commit.
 #[derive(Debug, Clone)]
@@ -84,6 +89,8 @@ impl Project {
                 "commit each record once, or in two commits",
             ));
         }
+        let bases = commit.items.iter().filter_map(|item| item.base.as_ref());
+        let seen = if commit.force { self.seen(bases).await? } else { HashMap::new() };
         // Assignments and patches are applied to what is there; a document was written for one HEAD.
         let relative =
             commit.items.iter().all(|item| !matches!(item.content, Content::Document(_)) && item.base.is_none());
@@ -94,6 +101,7 @@ impl Project {
             on_refusal: OnRefusal::Whole,
             on_moved: if relative { OnMoved::Replan } else { OnMoved::Conflict },
             op_id: None,
+            asks_for: Some(Box::new(|entry: &Entry| self.asks_for(&sorted, entry))),
         };
         self.transact(request, |state| {
             let at = sorted
@@ -106,11 +114,47 @@ impl Project {
                 allow_noop: commit.allow_noop,
                 allow_removal: commit.allow_removal,
                 force: commit.force,
+                seen: seen.get(&state.record).copied(),
                 meta: &commit.meta,
             };
             plan_commit(state, self.rules(&state.record)?, input)
         })
         .await
+    }
+}
+
+impl Project {
+    /// Finds the entries that bases name: what the author of a forced change had seen, HEAD or not.
+    pub(crate) async fn seen(&self, bases: impl Iterator<Item = &Base>) -> Result<HashMap<RecordKey, EntryId>, Error> {
+        let bases: HashMap<&RecordKey, (Seq, &Base)> =
+            bases.filter_map(|base| Some((&base.record, (base.seq?, base)))).collect();
+        if bases.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let scope = Scope::Records(bases.keys().map(|record| (*record).clone()).collect());
+        let mut query = EntryQuery::new(self.settings.env.clone(), scope);
+        query.seqs = bases.values().map(|(seq, _)| *seq).collect();
+        query.seqs.sort();
+        query.seqs.dedup();
+        let entries: Vec<Entry> = self.adapter.entries(&query).try_concat().await?;
+        let named = entries.into_iter().filter(|entry| {
+            bases.get(&entry.header.record).is_some_and(|(seq, base)| {
+                *seq == entry.header.seq && (base.oid.is_none() || base.oid == entry.header.oid)
+            })
+        });
+        Ok(named.map(|entry| (entry.header.record, entry.entry_id)).collect())
+    }
+
+    /// Returns whether a whole document that is given is what an entry holds; a patch is relative to what
+    /// was there, and its record is all that can be compared.
+    fn asks_for(&self, sorted: &[&CommitItem], entry: &Entry) -> bool {
+        let record = &entry.header.record;
+        let Ok(at) = sorted.binary_search_by(|item| item.record.cmp(record)) else { return false };
+        let (Content::Document(doc), Ok(rules)) = (&sorted[at].content, self.rules(record)) else { return true };
+        let Ok(doc) = with_id(doc.clone(), record, rules.collection) else { return false };
+        oid(&doc, &rules.collection.policy).ok() == entry.header.oid
+            // A record that was made got what the live rule asks for.
+            || seed_document(doc, record, rules).is_ok_and(|seed| Some(seed.oid) == entry.header.oid)
     }
 }
 

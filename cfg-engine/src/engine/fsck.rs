@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 
+use super::init::{ENV_OBJECT, registered};
 use super::project::{Progress, Project};
 use crate::adapter::{AdapterError, Detail, EntryQuery, HeadState, Live, Scope};
 use crate::document::{EntryId, Object, oid};
 use crate::error::Error;
-use crate::history::{DocState, Ends, Entry, MessageHash, Op, RecordKey, Seq, Span, Timestamp, head, interval_ends};
+use crate::history::{
+    CollectionName, DocState, Ends, Entry, MessageHash, Op, RecordKey, Seq, Span, Timestamp, head, interval_ends,
+};
 
 /// One thing that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +21,8 @@ pub struct Finding {
     /// Which entry, where one is concerned.
     pub seq: Option<Seq>,
     /// A stable word: `entry_id`, `chain`, `gap`, `content`, `message`, `head`, `tip`, `interval`, `ambiguous`,
-    /// `unreadable` (its live row), `damaged` (its history cannot be read).
+    /// `unreadable` (its live row), `damaged` (its history cannot be read), `unconfigured` (its
+    /// collection is not).
     pub code: &'static str,
     /// What is wrong, without values.
     pub problem: String,
@@ -90,7 +94,30 @@ impl Project {
                     || again.iter().any(|f| (&f.record, f.seq, f.code) == (&finding.record, finding.seq, finding.code))
             });
         }
+        self.unconfigured(&mut report).await?;
         Ok(report)
+    }
+
+    /// Finds history of collections that this env once had and that are not configured now.
+    async fn unconfigured(&self, report: &mut FsckReport) -> Result<(), Error> {
+        let stored = self.adapter.objects(ENV_OBJECT, Some(self.settings.env.as_str())).await?;
+        let names = stored.iter().flat_map(|object| registered(&object.body)).filter_map(|(name, _)| name);
+        for name in names.filter_map(|name| CollectionName::new(&name).ok()) {
+            if self.collections().iter().any(|c| c.name == name) {
+                continue;
+            }
+            let mut query = EntryQuery::new(self.settings.env.clone(), Scope::All(Some(name)));
+            query.seqs = vec![Seq::FIRST];
+            let mut chunks = self.adapter.entries(&query);
+            while let Some(chunk) = chunks.try_next().await? {
+                for entry in chunk {
+                    let problem = "its collection is not configured: this history is not checked";
+                    report.find(&entry.header.record, None, "unconfigured", problem);
+                }
+            }
+        }
+        report.findings.sort_by(|a, b| (&a.record, a.seq).cmp(&(&b.record, b.seq)));
+        Ok(())
     }
 
     /// Checks record by record, where something cannot even be read: so the others still are.

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 
 use super::op_ids::op_id;
 use super::project::{Options, Project};
-use crate::adapter::{ExpectedVersion, Live, ObjectKey, ObjectWrite, Scope};
+use crate::adapter::{ExpectedVersion, Live, ObjectKey, ObjectWrite, Scope, StoredObject};
 use crate::document::{Object, Value};
 use crate::error::Error;
 use crate::history::RecordKey;
@@ -55,7 +55,8 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`Error::Setup`] where a table or column is missing or a live table belongs to another env.
+    /// [`Error::Setup`] where a table or column is missing or a live table belongs to another env
+    /// or collection.
     pub async fn init(&self, dry_run: bool) -> Result<InitReport, Error> {
         let mut report = InitReport::default();
         for collection in self.collections() {
@@ -76,22 +77,27 @@ impl Project {
 
     async fn register_env(&self, dry_run: bool) -> Result<bool, Error> {
         let known = self.adapter.objects(ENV_OBJECT, None).await?;
-        let tables: Vec<String> = self.collections().iter().map(|c| c.table.clone()).collect();
-        for other in known.iter().filter(|object| object.key.name != self.settings.env.as_str()) {
-            let owned = other.body.get("tables").and_then(Value::as_array).unwrap_or_default();
-            if let Some(table) = tables.iter().find(|table| owned.iter().any(|o| o.as_str() == Some(table))) {
-                return Err(Error::Setup {
-                    problem: format!("table {table:?} belongs to env {}", other.key.name),
-                    hint: format!("use --env {}, or another table", other.key.name),
-                });
-            }
-        }
+        self.check_tables(&known)?;
         let mine = known.iter().find(|object| object.key.name == self.settings.env.as_str());
         let was_gated = mine.and_then(|o| o.body.get("gated")).and_then(Value::as_bool).unwrap_or(false);
+        // What is not configured at the moment keeps its table: its history is under its name.
+        let mut owned: Vec<(String, String)> =
+            self.collections().iter().map(|c| (c.name.to_string(), c.table.clone())).collect();
+        let earlier = mine.map(|object| registered(&object.body)).unwrap_or_default();
+        for (name, table) in earlier.into_iter().filter_map(|(name, table)| Some((name?, table))) {
+            if !owned.iter().any(|(n, _)| *n == name) {
+                owned.push((name, table));
+            }
+        }
+        let pair = |(name, table): &(String, String)| {
+            Value::Object(Object::new().with("name", name.as_str()).with("table", table.as_str()))
+        };
+        let pairs: Vec<Value> = owned.iter().map(pair).collect();
         let body = Object::new()
             .with("v", 1)
             .with("name", self.settings.env.as_str())
-            .with("tables", tables)
+            .with("tables", owned.iter().map(|(_, table)| table.clone()).collect::<Vec<_>>())
+            .with("collections", pairs)
             // The stored word rules; the file may only be stricter.
             .with("gated", self.settings.gated || was_gated);
         if mine.is_some_and(|object| object.body == Value::Object(body.clone())) || dry_run {
@@ -109,6 +115,38 @@ impl Project {
         let bound = cleared.bind(op_id(&*self.ids), clock.now_at(self.adapter.monotonic()));
         self.adapter.apply(&bound.batch).await?;
         Ok(mine.is_none())
+    }
+
+    /// Refuses a table that two collections would keep history of: here, in another env, or under
+    /// another name than the one its history has.
+    fn check_tables(&self, known: &[StoredObject]) -> Result<(), Error> {
+        let collections = self.collections();
+        for (n, collection) in collections.iter().enumerate() {
+            let table = &collection.table;
+            if let Some(other) = collections[..n].iter().find(|other| other.table == *table) {
+                return Err(Error::Setup {
+                    problem: format!("collections {} and {} are both of table {table:?}", other.name, collection.name),
+                    hint: "leave one of them in .cfg.toml".to_owned(),
+                });
+            }
+            for object in known {
+                let env = object.key.name.as_str();
+                let Some((name, _)) = registered(&object.body).into_iter().find(|(_, t)| t == table) else { continue };
+                if env != self.settings.env.as_str() {
+                    return Err(Error::Setup {
+                        problem: format!("table {table:?} belongs to env {env}"),
+                        hint: format!("use --env {env}, or another table"),
+                    });
+                }
+                if let Some(name) = name.filter(|name| *name != collection.name.as_str()) {
+                    return Err(Error::Setup {
+                        problem: format!("table {table:?} is registered as collection {name}, not {}", collection.name),
+                        hint: format!("name the collection {name}: its history is under that name"),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn ambiguous_records(&self) -> Result<Vec<(RecordKey, Error)>, Error> {
@@ -131,13 +169,14 @@ impl Project {
         let gated = match self.stored_env.get() {
             Some(gated) => *gated,
             None => {
-                let stored = self.adapter.objects(ENV_OBJECT, Some(self.settings.env.as_str())).await?;
-                let Some(object) = stored.first() else {
+                let stored = self.adapter.objects(ENV_OBJECT, None).await?;
+                let Some(object) = stored.iter().find(|o| o.key.name == self.settings.env.as_str()) else {
                     return Err(Error::Setup {
                         problem: format!("env {} is not initialised", self.settings.env),
                         hint: format!("run: cfg init --env {}", self.settings.env),
                     });
                 };
+                self.check_tables(&stored)?;
                 let gated = object.body.get("gated").and_then(Value::as_bool).unwrap_or(false);
                 *self.stored_env.get_or_init(|| gated)
             }
@@ -147,4 +186,16 @@ impl Project {
         }
         Ok(())
     }
+}
+
+/// Returns the tables that an env object names, with the collections they are; an object that was written
+/// before collections were kept names the tables alone.
+pub(super) fn registered(body: &Value) -> Vec<(Option<String>, String)> {
+    let list = |member: &str| body.get(member).and_then(Value::as_array).unwrap_or_default();
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let pairs: Vec<_> = list("collections")
+        .iter()
+        .filter_map(|pair| Some((text(pair.get("name")), text(pair.get("table"))?)))
+        .collect();
+    if pairs.is_empty() { list("tables").iter().filter_map(|t| Some((None, text(Some(t))?))).collect() } else { pairs }
 }

@@ -1,5 +1,7 @@
 //! `rm`: deletes live and writes a tombstone.
 
+use std::collections::HashMap;
+
 use super::project::{Options, Project};
 use super::report::Report;
 use super::transact::{OnMoved, Request};
@@ -41,10 +43,13 @@ impl Project {
             on_refusal: OnRefusal::Whole,
             on_moved: OnMoved::Conflict,
             op_id: None,
+            asks_for: None,
         };
         let meta = Object::new();
+        let seen = if remove.force { self.seen(remove.base.iter()).await? } else { HashMap::new() };
+        let seen = seen.get(&remove.record).copied();
         self.transact(request, |state| {
-            plan_remove(state, self.rules(&state.record)?, remove.base.as_ref(), remove.force, &meta)
+            plan_remove(state, self.rules(&state.record)?, remove.base.as_ref(), remove.force, seen, &meta)
         })
         .await
     }

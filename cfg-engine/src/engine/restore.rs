@@ -5,7 +5,7 @@ use super::report::Report;
 use super::transact::{OnMoved, Request};
 use crate::document::{FieldPath, Object, Value};
 use crate::error::Error;
-use crate::history::{DocState, Entry, RecordKey, Reference};
+use crate::history::{DocState, Entry, RecordKey, Reference, Seq};
 use crate::plan::gates::OnRefusal;
 use crate::plan::{RestoreInput, Verb, plan_restore};
 
@@ -64,6 +64,11 @@ impl Project {
             on_refusal: OnRefusal::Whole,
             on_moved: OnMoved::Conflict,
             op_id: None,
+            // A number means the same version later; other references may have moved on.
+            asks_for: match restore.reference {
+                Reference::Seq(seq) => Some(Box::new(move |entry: &Entry| restored_from(entry) == Some(seq))),
+                _ => None,
+            },
         };
         let meta = Object::new();
         let input = RestoreInput {
@@ -79,6 +84,11 @@ impl Project {
         };
         self.transact(request, |state| plan_restore(state, self.rules(&state.record)?, &input)).await
     }
+}
+
+fn restored_from(entry: &Entry) -> Option<Seq> {
+    let number = entry.header.meta.get("restored_from")?.get("seq")?.as_i64()?;
+    u64::try_from(number).ok().map(Seq)
 }
 
 /// Returns where a version had secrets: its entry names the places, never the values.

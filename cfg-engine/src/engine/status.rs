@@ -157,7 +157,9 @@ impl Project {
                 if row.staged {
                     seen.insert(row.record.clone());
                 }
-                if row.state != State::Removed || removed {
+                // Rows that are not live, and no history: no record.
+                let unknown = row.head_seq.is_none() && row.state == State::Removed;
+                if row.state != State::Removed || (removed && !unknown) {
                     rows.push(row);
                 }
             }

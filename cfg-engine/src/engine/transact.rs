@@ -9,10 +9,12 @@ use super::document::masked;
 use super::op_ids::op_id;
 use super::project::{Options, Project};
 use super::report::{Replaced, Report, RowOutcome, RowResult, Written};
-use crate::adapter::{AdapterError, ClockReading, Detail, EntryQuery, HeadRef, Live, LiveWrite, RecordState, Scope};
+use crate::adapter::{
+    AdapterError, AsOf, AsOfRow, ClockReading, Detail, EntryQuery, HeadRef, Live, LiveWrite, RecordState, Scope,
+};
 use crate::document::Oid;
 use crate::error::Error;
-use crate::history::{Entry, OpId, RecordKey, Timestamp};
+use crate::history::{Entry, Op, OpId, RecordKey, Timestamp};
 use crate::plan::gates::{OnRefusal, judge, preview};
 use crate::plan::{Base, Bound, Plan, PlanView, Planned, PlannedChange, Verb};
 
@@ -40,7 +42,13 @@ pub(crate) struct Request<'r> {
     pub(crate) on_moved: OnMoved,
     /// The op_id, where it is not the caller's key or a fresh one.
     pub(crate) op_id: Option<OpId>,
+    /// Whether an entry that an earlier call with the same key wrote is what this call asks for, as far
+    /// as the verb can tell without what was there then.
+    pub(crate) asks_for: Option<AsksFor<'r>>,
 }
+
+/// See [`Request::asks_for`].
+pub(crate) type AsksFor<'r> = Box<dyn Fn(&Entry) -> bool + Send + Sync + 'r>;
 
 /// HEAD and live content at the first look, which a change without retry is bound to.
 type Seen = HashMap<RecordKey, (Option<HeadRef>, Option<Oid>)>;
@@ -69,8 +77,19 @@ impl Project {
             // The same key may have been used before, by a call that runs beside this one too, and an
             // attempt whose outcome is unknown may have landed since it was looked up. What the states
             // just read hold is decided; what lands after them fails on the tips.
-            if uncertain && let Some(report) = self.replay(&records, &op_id).await? {
-                return Ok(Report { replayed: true, ..finish(report.rows, failed, None) });
+            if uncertain {
+                if let Some(report) = self.replay(&records, &op_id).await? {
+                    self.same_change(&request, &report, &op_id)?;
+                    if request.on_refusal == OnRefusal::Whole {
+                        self.nothing_besides(&request.records, &op_id).await?;
+                    }
+                    not_asked_before(&request, &report, &states, &op_id, &plan_one)?;
+                    return Ok(Report { replayed: true, ..finish(report.rows, failed, None) });
+                }
+                // Verbs over many records go on where they stopped: with what is left, under one key.
+                if request.on_refusal == OnRefusal::Whole {
+                    self.nothing_besides(&request.records, &op_id).await?;
+                }
             }
             if request.on_moved == OnMoved::Conflict {
                 match &seen {
@@ -117,6 +136,9 @@ impl Project {
                         let own = found.written().zip(&bound.entries).all(|(written, entries)| {
                             entries.iter().map(|e| e.entry_id).eq(written.entries.iter().map(|e| e.entry_id))
                         });
+                        if !own {
+                            self.same_change(&request, &found, &op_id)?;
+                        }
                         rows.extend(if own { self.written(&cleared.plan().changes, bound) } else { found.rows });
                         return Ok(Report { replayed: !own, ..finish(rows, failed, None) });
                     }
@@ -186,6 +208,35 @@ impl Project {
         self.replay(&records, op_id).await
     }
 
+    /// Refuses a key whose batch was another change than the one that is asked for.
+    fn same_change(&self, request: &Request<'_>, report: &Report, key: &OpId) -> Result<(), Error> {
+        for written in report.written() {
+            let header = &written.entry.header;
+            let fits = match request.verb {
+                // A record that is as asked already gets its pre-image alone.
+                Verb::Commit => matches!(header.op, Op::Commit | Op::Import | Op::Force),
+                Verb::Remove => header.op == Op::Delete || (header.op == Op::Force && header.is_tombstone()),
+                Verb::Restore => header.op == Op::Restore,
+                Verb::Adopt => header.op == Op::Adopt,
+                Verb::Import => header.op == Op::Import,
+                Verb::Init => true,
+            };
+            if !fits || request.asks_for.as_ref().is_some_and(|asks_for| !asks_for(&written.entry)) {
+                return Err(key_used(key, &header.record));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a key that was used for records besides these.
+    async fn nothing_besides(&self, records: &[RecordKey], key: &OpId) -> Result<(), Error> {
+        let mut query = EntryQuery::new(self.settings.env.clone(), Scope::All(None));
+        query.op_id = Some(key.clone());
+        let found: Vec<Entry> = self.adapter.entries(&query).try_concat().await?;
+        let besides = found.iter().map(|entry| &entry.header.record).find(|record| !records.contains(record));
+        besides.map_or(Ok(()), |record| Err(key_used(key, record)))
+    }
+
     /// Reports what an earlier call with this idempotency key wrote to these records, if there was one:
     /// for an interface that no longer has what it was called with.
     ///
@@ -210,6 +261,17 @@ impl Project {
         if entries.is_empty() {
             return Ok(None);
         }
+        // What was HEAD just before: a batch is later than everything there was.
+        let before = entries.iter().map(|entry| entry.header.recorded_at).min().map(|at| at.plus_millis(-1));
+        let at = AsOf::Recorded(before.unwrap_or(Timestamp::from_millis(0)));
+        let scope = Scope::Records(entries.iter().map(|entry| entry.header.record.clone()).collect());
+        let heads = self.adapter.as_of(&self.settings.env, &scope, at, Detail::Header);
+        let heads: Vec<AsOfRow<Entry>> = heads.try_concat().await?;
+        let mut replaced: HashMap<RecordKey, Replaced> = heads
+            .into_iter()
+            .map(|row| row.entry.header)
+            .map(|h| (h.record, Replaced { seq: h.seq, author: h.author, recorded_at: h.recorded_at }))
+            .collect();
         let mut by_record: BTreeMap<RecordKey, Vec<Entry>> = BTreeMap::new();
         for entry in entries {
             by_record.entry(entry.header.record.clone()).or_default().push(entry);
@@ -222,7 +284,13 @@ impl Project {
                     entries.iter_mut().for_each(|entry| entry.doc = None);
                     // What history holds of it; secrets are only in live.
                     let doc = entry.doc.take().map(Arc::new);
-                    Ok(RowOutcome::Written(Box::new(Written { entry, entries, replaced: None, doc, base })))
+                    Ok(RowOutcome::Written(Box::new(Written {
+                        entry,
+                        entries,
+                        replaced: replaced.remove(record),
+                        doc,
+                        base,
+                    })))
                 }
             };
             RowResult { record: record.clone(), result }
@@ -251,6 +319,41 @@ impl Project {
         })
         .collect()
     }
+}
+
+fn key_used(key: &OpId, record: &RecordKey) -> Error {
+    Error::refused_for(
+        record,
+        "key_used",
+        format!("the idempotency key {:?} was used for another change of {record}", key.as_str()),
+        "use another key; the same one is for the very same change",
+    )
+}
+
+/// Refuses a replay for a record that the earlier call did not write, where this call would have: it has
+/// not moved since, and there is something to do.
+fn not_asked_before<F>(
+    request: &Request<'_>,
+    report: &Report,
+    states: &[RecordState],
+    key: &OpId,
+    plan_one: &F,
+) -> Result<(), Error>
+where
+    F: Fn(&RecordState) -> Result<Planned, Error>,
+{
+    if request.on_refusal != OnRefusal::Whole {
+        return Ok(());
+    }
+    let Some(then) = report.written().map(|w| w.entry.header.recorded_at).min() else { return Ok(()) };
+    let written: Vec<&RecordKey> = report.written().map(|w| &w.entry.header.record).collect();
+    for state in states.iter().filter(|state| !written.contains(&&state.record)) {
+        let moved = state.head.as_ref().is_some_and(|head| head.recorded_at >= then);
+        if !moved && matches!(plan_one(state), Ok(Planned::Change(_))) {
+            return Err(key_used(key, &state.record));
+        }
+    }
+    Ok(())
 }
 
 enum Settled {

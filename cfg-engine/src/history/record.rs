@@ -207,7 +207,8 @@ fn is_bare(text: &str) -> bool {
         && !reads_as_json
         && !text.starts_with('-')
         && !matches!(text, "true" | "false" | "null")
-        && !text.contains(['@', '#'])
+        // What stands before a ':' may be a collection's name.
+        && !text.contains(['@', '#', ':'])
         && !text.chars().any(char::is_control)
 }
 

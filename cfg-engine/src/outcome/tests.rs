@@ -191,7 +191,7 @@ fn remedies_can_be_typed_whatever_the_id() {
         ("it's", r"cfg adopt 'it'\''s' -m"),
         ("1", "cfg adopt '\"1\"' -m"),
         ("a@7", "cfg adopt '\"a@7\"' -m"),
-        ("x:1", "cfg adopt x:1 -m"),
+        ("x:1", "cfg adopt '\"x:1\"' -m"),
         ("$(rm)", "cfg adopt '$(rm)' -m"),
     ] {
         let id = IdKey::from_value(&Value::from(id)).expect("an id");

@@ -44,7 +44,7 @@ pub(crate) enum OnRefusal {
 /// # Errors
 ///
 /// The first refusal, where `on_refusal` says that the whole plan falls, or where nothing may pass
-/// (a gated env, a secret in the message).
+/// (a gated env, a secret in the message or the author).
 pub(crate) fn judge(
     plan: Plan,
     settings: &Settings,
@@ -78,7 +78,8 @@ pub(crate) fn preview(
     let mut left_out = Vec::new();
     if gate == SecretGate::Configured && settings.on_secret == OnSecret::Refuse {
         if let Some(first) = plan.changes.first()
-            && let Some(hit) = settings.secrets.scan_text(&plan.message)
+            && let Some(hit) =
+                [&plan.message, &plan.author.id].into_iter().find_map(|text| settings.secrets.scan_text(text))
         {
             return Err(Error::Secret { record: first.record.clone(), path: None, rule: hit.rule });
         }
@@ -100,7 +101,8 @@ fn secret_in(change: &PlannedChange, settings: &Settings, collections: &[Collect
     let policy =
         collections.iter().find(|c| c.name == change.record.collection).map_or(&none, |collection| &collection.policy);
     for entry in &change.entries {
-        if let Some(hit) = entry.message.as_deref().and_then(|message| settings.secrets.scan_text(message)) {
+        let texts = [entry.message.as_deref(), entry.author.as_ref().map(|author| author.id.as_str())];
+        if let Some(hit) = texts.into_iter().flatten().find_map(|text| settings.secrets.scan_text(text)) {
             return Some(Error::Secret { record: change.record.clone(), path: None, rule: hit.rule });
         }
         if let Some(content) = &entry.content

@@ -47,6 +47,8 @@ pub(crate) struct CommitInput<'a> {
     pub(crate) allow_noop: bool,
     pub(crate) allow_removal: bool,
     pub(crate) force: bool,
+    /// The entry that the base names, where it has to be looked up: HEAD is looked at anyway.
+    pub(crate) seen: Option<EntryId>,
     pub(crate) meta: &'a Object,
 }
 
@@ -123,7 +125,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
             format!("start from: cfg get {} --json   or say it with --base", record.id),
         ));
     }
-    let base = check_base(&standing, record, input.base, input.force)?;
+    let base = check_base(&standing, record, input.base, input.force, input.seen)?;
     if let Some(drift) = standing.drift(record)
         && !input.force
     {
@@ -331,11 +333,12 @@ pub(crate) fn plan_remove(
     rules: Rules<'_>,
     base: Option<&Base>,
     force: bool,
+    seen: Option<EntryId>,
     meta: &Object,
 ) -> Result<Planned, Error> {
     let standing = Standing::of(state)?;
     let record = &state.record;
-    let seen = check_base(&standing, record, base, force)?;
+    let seen = check_base(&standing, record, base, force, seen)?;
     if let Some(drift) = standing.drift(record)
         && !force
     {
@@ -702,6 +705,7 @@ fn check_base(
     record: &RecordKey,
     base: Option<&Base>,
     force: bool,
+    seen: Option<EntryId>,
 ) -> Result<Option<Vec<EntryId>>, Error> {
     let Some(base) = base else { return Ok(None) };
     let head = standing.head().map(|h| h.head);
@@ -722,7 +726,7 @@ fn check_base(
     if !fits && !force {
         return Err(Error::StaleBase { record: record.clone(), base: base.seq, head: head.map(|h| h.seq) });
     }
-    Ok(if fits { head.map(|h| vec![h.entry_id]) } else { None })
+    Ok(if fits { head.map(|h| h.entry_id) } else { seen }.map(|id| vec![id]))
 }
 
 /// A document and its oid.
