@@ -200,7 +200,7 @@ pub enum Error {
         /// The rule that matched.
         rule: String,
     },
-    /// A change that would drop a secret inside an array.
+    /// A change that would drop a secret with the member or array element that holds it.
     #[error("the change to {record} would drop the secret at {path}")]
     SecretMoved {
         /// Which record.
@@ -434,7 +434,7 @@ impl Error {
                 "add {path} to secret_fields so that history never stores it, or pass --allow-secret, which is recorded"
             ),
             Error::Secret { .. } => "write the message without it, or pass --allow-secret, which is recorded".to_owned(),
-            Error::SecretMoved { .. } => "change the array in steps that keep that element, or give the secret again".to_owned(),
+            Error::SecretMoved { .. } => "keep what holds it, or let the secret go with it: --without-secrets, which is recorded".to_owned(),
             Error::SecretsNeeded { fields, .. } => format!(
                 "give them in the document or with --secret {}=env:VARIABLE, or go on without them: --without-secrets",
                 fields.first().map(ToString::to_string).unwrap_or_default()
