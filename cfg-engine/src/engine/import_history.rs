@@ -650,7 +650,7 @@ fn parse_line(text: &str) -> Result<Line, String> {
         let text_of = |value: Value| match value {
             Value::String(text) => Ok(Some(text)),
             Value::Null => Ok(None),
-            other => Err(format!("{key} is a {}, not text", other.type_name())),
+            other => Err(format!("{key} is a JSON {}, not text", other.type_name())),
         };
         match key.as_str() {
             "id" => id = Some(value),
@@ -664,7 +664,7 @@ fn parse_line(text: &str) -> Result<Line, String> {
             "doc" => match value {
                 Value::Object(_) => doc = Some(Some(value)),
                 Value::Null => doc = Some(None),
-                other => return Err(format!("doc is a {}, not an object or null", other.type_name())),
+                other => return Err(format!("doc is a JSON {}, not an object or null", other.type_name())),
             },
             "author" => author = text_of(value)?.map(check_author).transpose()?,
             "message" => message = text_of(value)?,
