@@ -2,7 +2,7 @@
 
 use crate::adapter::{AdapterError, HeadState};
 use crate::config::LiveRuleError;
-use crate::document::{CanonicalError, FieldPath, ParseError};
+use crate::document::{CanonicalError, FieldPath, ParseError, Step};
 use crate::history::{NameError, RecordKey, ReferenceError, Seq, TimeError};
 
 /// What a caller can do about an error. Status word and exit code derive from it in
@@ -200,7 +200,7 @@ pub enum Error {
         /// The rule that matched.
         rule: String,
     },
-    /// A change that would drop a secret inside an array.
+    /// A change that would drop a secret with the member or array element that holds it.
     #[error("the change to {record} would drop the secret at {path}")]
     SecretMoved {
         /// Which record.
@@ -273,6 +273,15 @@ pub(crate) fn arg(record: &RecordKey) -> String {
     let id = record.id.to_string();
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | '+' | ',' | '%');
     if id.chars().all(plain) && !id.starts_with('-') { id } else { format!("'{}'", id.replace('\'', r"'\''")) }
+}
+
+/// Writes a place as `secret_fields` names it: an element's field is every element's.
+fn pattern(path: &FieldPath) -> String {
+    let indexes = path.steps().iter().filter_map(|step| match step {
+        Step::Index(n) => Some(format!("[{n}]")),
+        Step::Key(_) => None,
+    });
+    indexes.fold(path.to_string(), |text, index| text.replacen(&index, "[]", 1))
 }
 
 fn place(path: &Option<FieldPath>) -> String {
@@ -431,10 +440,11 @@ impl Error {
             }
             Error::OnlyIgnored { .. } => "write ignored fields with your own tools, or pass --allow-noop".to_owned(),
             Error::Secret { path: Some(path), .. } => format!(
-                "add {path} to secret_fields so that history never stores it, or pass --allow-secret, which is recorded"
+                "add {} to secret_fields so that history never stores it, or pass --allow-secret, which is recorded",
+                pattern(path)
             ),
             Error::Secret { .. } => "write the message and the author without it, or pass --allow-secret, which is recorded".to_owned(),
-            Error::SecretMoved { .. } => "change the array in steps that keep that element, or give the secret again".to_owned(),
+            Error::SecretMoved { .. } => "keep what holds it, or let the secret go with it: --without-secrets, which is recorded".to_owned(),
             Error::SecretsNeeded { fields, .. } => format!(
                 "give them in the document or with --secret {}=env:VARIABLE, or go on without them: --without-secrets",
                 fields.first().map(ToString::to_string).unwrap_or_default()

@@ -35,7 +35,7 @@ pub(crate) struct Global {
     /// Print one JSON document on standard output, and nothing else there
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print no reports, notes or progress; status and diff answer by exit code alone
+    /// Print no reports, notes or progress. status still answers by its exit code; diff exits 0 either way
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     /// Answer yes to questions; an approval is never one of them

@@ -86,7 +86,7 @@ pub(crate) fn has_unversioned(ruled: Ruled<'_>) -> bool {
 }
 
 /// Returns the way to a secret inside a value, if there is one.
-fn secret_in(ruled: Ruled<'_>) -> Option<LostSecret> {
+pub(crate) fn secret_in(ruled: Ruled<'_>) -> Option<LostSecret> {
     any_unversioned(ruled, &|treatment, value| treatment == Treatment::Secret && !value.is_null())
 }
 

@@ -5,18 +5,18 @@
 
 use super::align::equal;
 use super::carry::{
-    LostSecret, Ruled, RuledArray, align_versioned, carry, carry_array, fresh, has_unversioned, same_secret,
+    LostSecret, Ruled, RuledArray, align_versioned, carry, carry_array, fresh, has_unversioned, same_secret, secret_in,
 };
-use super::edit::{Edit, PathChange};
+use super::edit::{Edit, PathChange, apply_changes};
 use super::field_path::{FieldPath, Step};
 use super::field_policy::{FieldPolicy, PolicyCursor, Treatment, is_secret_marker};
 use super::keyed::NameIndex;
 use super::value::{Object, Value};
 
-/// Says that a change would drop a secret from the live document: an array changes, and no
-/// element of the new array is the one that holds it.
+/// Says that a change would drop a secret from the live document: the member that holds it goes, or
+/// an array changes and no element of the new array is the one that holds it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the secret at {path} would be lost: no element of the new array is its own")]
+#[error("the secret at {path} would be lost: what holds it is not in the new document")]
 pub struct SecretMoved {
     /// Where the secret is in the live document.
     pub path: FieldPath,
@@ -43,7 +43,7 @@ pub struct SecretMoved {
 ///
 /// # Errors
 ///
-/// [`SecretMoved`] if an array would lose a secret.
+/// [`SecretMoved`] if a secret would be lost with the member or element that holds it. Nulls are no secrets.
 ///
 /// # Examples
 ///
@@ -70,6 +70,43 @@ pub fn live_changes(live: &Value, target: &Value, policy: &FieldPolicy) -> Resul
         Err(lost) => {
             walk.path.extend(lost.into_iter().rev());
             Err(SecretMoved { path: FieldPath::from_steps(walk.path) })
+        }
+    }
+}
+
+/// Returns what [`live_changes`] does, and the places in `live` of the secrets that are lost by it.
+///
+/// # Examples
+///
+/// ```
+/// use cfg_engine::Value;
+/// use cfg_engine::document::{FieldPolicy, live_changes_without_secrets};
+/// let policy = FieldPolicy::builder().secret_field("tools[].token")?.build();
+/// let live = Value::from_json(r#"{"tools": [{"name": "a", "token": "t"}]}"#)?;
+/// let target = Value::from_json(r#"{"tools": []}"#)?;
+/// let (changes, dropped) = live_changes_without_secrets(&live, &target, &policy);
+/// assert_eq!((changes.len(), dropped), (1, vec!["tools[0].token".parse()?]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn live_changes_without_secrets(
+    live: &Value,
+    target: &Value,
+    policy: &FieldPolicy,
+) -> (Vec<PathChange>, Vec<FieldPath>) {
+    let mut dropped: Vec<FieldPath> = Vec::new();
+    // A null is no secret, and it keeps the places of what stands beside it. What held the secret is
+    // written whole or unset, so the null itself is never written.
+    let mut without = live.clone();
+    loop {
+        match live_changes(&without, target, policy) {
+            Ok(changes) => return (changes, dropped),
+            Err(SecretMoved { path }) => {
+                let null = PathChange { path: path.clone(), edit: Edit::Set(Value::Null) };
+                if dropped.contains(&path) || apply_changes(&mut without, &[null]).is_err() {
+                    return (Vec::new(), dropped);
+                }
+                dropped.push(path);
+            }
         }
     }
 }
@@ -121,6 +158,7 @@ impl Walk {
             (Value::Array(old), Value::Array(new)) => self.array(old, new, cursor),
             _ => {
                 if !equal(live, target) {
+                    Self::keeps_secrets(live, cursor)?;
                     self.write(Edit::Set(fresh(Ruled { value: target, cursor })));
                 }
                 Ok(())
@@ -135,8 +173,10 @@ impl Walk {
             self.path.push(Step::Key(key.clone()));
             match mate(&new, key, cursor, Treatment::Versioned) {
                 Some((_, other)) => self.value(value, other, next)?,
-                None if target.contains_key(key) => self.write(Edit::Set(Value::Null)),
-                None => self.write(Edit::Unset),
+                None => {
+                    Self::keeps_secrets(value, next)?;
+                    self.write(if target.contains_key(key) { Edit::Set(Value::Null) } else { Edit::Unset });
+                }
             }
             self.path.pop();
         }
@@ -191,6 +231,11 @@ impl Walk {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to let go of what holds a secret.
+    fn keeps_secrets(live: &Value, cursor: PolicyCursor<'_>) -> Result<(), LostSecret> {
+        secret_in(Ruled { value: live, cursor }).map_or(Ok(()), Err)
     }
 
     fn secret(&mut self, step: Step, live: &Value, given: &Value) {
@@ -330,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_never_loses_a_secret() {
+    fn no_change_loses_a_secret() {
         let live = r#"{"b":[{"id":1,"sec":"s1"},{"id":2,"ign":1}]}"#;
         assert_eq!(moved(live, r#"{"b":[{"id":2}]}"#).as_deref(), Some("b[0].sec"));
         assert_eq!(moved(live, r#"{"b":[{"id":3},{"id":2}]}"#).as_deref(), Some("b[0].sec"));
@@ -340,8 +385,24 @@ mod tests {
         assert_eq!(moved(inner, r#"{"c":[{"id":2},{"id":1}]}"#).as_deref(), Some("c[0].b.sec"));
         assert_eq!(moved(inner, r#"{"c":[{"id":2},{"id":1,"b":{}}]}"#), None);
         assert_eq!(moved(inner, r#"{"c":[{"id":1,"b":{"sec":null}}]}"#), None);
-        // Taking away the member that holds the array is said plainly enough.
-        assert_eq!(moved(live, "{}"), None);
+        // It makes no difference whether the element goes or the member that holds it.
+        assert_eq!(moved(live, "{}").as_deref(), Some("b[0].sec"));
+        assert_eq!(moved(live, r#"{"b":null}"#).as_deref(), Some("b[0].sec"));
+        assert_eq!(moved(live, r#"{"b":"x"}"#).as_deref(), Some("b[0].sec"));
+        assert_eq!(moved(r#"{"a":{"sec":1}}"#, "{}").as_deref(), Some("a.sec"));
+        assert_eq!(moved(r#"{"a":{"sec":null},"b":[{"sec":null}]}"#, "{}"), None);
+    }
+
+    #[test]
+    fn secrets_that_may_go_are_named() {
+        let live = r#"{"a":{"sec":1},"b":[{"id":1,"sec":"s1"},{"id":2,"sec":"s2"},{"id":3,"sec":"s3"}]}"#;
+        let (live, target) = (value(live), value(r#"{"b":[{"id":2}]}"#));
+        let (changes, dropped) = live_changes_without_secrets(&live, &target, &policy());
+        let dropped: Vec<String> = dropped.iter().map(ToString::to_string).collect();
+        assert_eq!(dropped, ["a.sec", "b[0].sec", "b[2].sec"]);
+        let mut made = live;
+        apply_changes(&mut made, &changes).expect("applies");
+        assert_eq!(made.to_json(), r#"{"b":[{"id":2,"sec":"s2"}]}"#);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use edit::{Edit, EditError, PathChange, apply_changes};
 pub use field_path::{FieldPath, PathError, Step};
 pub use field_policy::{FieldPolicy, FieldPolicyBuilder, PolicyError, Treatment, is_secret_marker, secret_marker};
 pub use json_text::edit_json_text;
-pub use live_changes::{SecretMoved, dropped_fields, live_changes};
+pub use live_changes::{SecretMoved, dropped_fields, live_changes, live_changes_without_secrets};
 pub use number::{NotFinite, Number};
 pub use oid::{EntryId, InvalidHex, MIN_PREFIX, Oid, SHORT_DIGITS};
 pub use parse::{MAX_DEPTH, ParseError, ParseProblem};

@@ -34,6 +34,8 @@ pub struct Commit {
     pub allow_noop: bool,
     /// Without a base, versioned fields that the document lacks are removed.
     pub allow_removal: bool,
+    /// Secrets may go with the member or array element that holds them; the entry names their places.
+    pub without_secrets: bool,
     /// Goes on over drift and over a stale base; what is overwritten is recorded first.
     pub force: bool,
     /// What is recorded besides: `{"via": "set"}`.
@@ -48,7 +50,14 @@ impl Commit {
 
     /// Commits several records atomically.
     pub fn of(items: Vec<CommitItem>) -> Self {
-        Commit { items, allow_noop: false, allow_removal: false, force: false, meta: Object::new() }
+        Commit {
+            items,
+            allow_noop: false,
+            allow_removal: false,
+            without_secrets: false,
+            force: false,
+            meta: Object::new(),
+        }
     }
 
     /// Names the version that the author had seen.
@@ -113,6 +122,7 @@ impl Project {
                 base: item.base.as_ref(),
                 allow_noop: commit.allow_noop,
                 allow_removal: commit.allow_removal,
+                without_secrets: commit.without_secrets,
                 force: commit.force,
                 seen: seen.get(&state.record).copied(),
                 meta: &commit.meta,

@@ -16,7 +16,7 @@ use super::op_ids::op_id;
 use super::project::{Options, Progress, Project};
 use super::restore::recorded_secrets;
 use crate::adapter::{AdapterError, EntryAddress, ExpectedLive, Live, LiveWrite, RecordState, Scope};
-use crate::config::OnSecret;
+use crate::config::{IdType, OnSecret};
 use crate::document::{Object, Oid, Value, oid};
 use crate::error::Error;
 use crate::history::{Author, AuthorClass, CollectionName, IdKey, RecordKey, Reference, Seq, Span, Timestamp};
@@ -270,6 +270,7 @@ impl Project {
     fn line_record(&self, line: &Line, rules: Rules<'_>) -> Result<RecordKey, String> {
         let id = IdKey::from_value(&line.id).map_err(|e| e.to_string())?;
         check_id(&id, rules.collection).map_err(|e| e.to_string())?;
+        check_id_type(&id, rules.collection.id_type.filter(|_| rules.collection.id_fields.len() < 2))?;
         Ok(RecordKey { env: self.settings.env.clone(), collection: rules.collection.name.clone(), id })
     }
 
@@ -649,7 +650,7 @@ fn parse_line(text: &str) -> Result<Line, String> {
         let text_of = |value: Value| match value {
             Value::String(text) => Ok(Some(text)),
             Value::Null => Ok(None),
-            other => Err(format!("{key} is a {}, not text", other.type_name())),
+            other => Err(format!("{key} is a JSON {}, not text", other.type_name())),
         };
         match key.as_str() {
             "id" => id = Some(value),
@@ -663,11 +664,11 @@ fn parse_line(text: &str) -> Result<Line, String> {
             "doc" => match value {
                 Value::Object(_) => doc = Some(Some(value)),
                 Value::Null => doc = Some(None),
-                other => return Err(format!("doc is a {}, not an object or null", other.type_name())),
+                other => return Err(format!("doc is a JSON {}, not an object or null", other.type_name())),
             },
-            "author" => author = text_of(value)?,
+            "author" => author = text_of(value)?.map(check_author).transpose()?,
             "message" => message = text_of(value)?,
-            "sha" => sha = text_of(value)?,
+            "sha" => sha = text_of(value)?.map(check_sha).transpose()?,
             other => return Err(format!("unknown member {other:?}; a line has id, time, doc, author, message, sha")),
         }
     }
@@ -679,6 +680,29 @@ fn parse_line(text: &str) -> Result<Line, String> {
         message,
         sha,
     })
+}
+
+/// Checks that the live table can hold such an id: no row would ever be found under another.
+fn check_id_type(id: &IdKey, id_type: Option<IdType>) -> Result<(), String> {
+    let (fits, wanted) = match (id_type, id.to_value()) {
+        (Some(IdType::String), value) => (matches!(value, Value::String(_)), "text"),
+        (Some(IdType::Int), value) => (matches!(value, Value::Number(_)), "a whole number"),
+        _ => (true, ""),
+    };
+    if fits { Ok(()) } else { Err(format!("id {} is not {wanted}, as id_type says", id.as_str())) }
+}
+
+fn check_author(author: String) -> Result<String, String> {
+    if author.trim().is_empty() {
+        Err("author is empty; leave it out where it is not known".to_owned())
+    } else {
+        Ok(author)
+    }
+}
+
+fn check_sha(sha: String) -> Result<String, String> {
+    let fits = (7..=64).contains(&sha.len()) && sha.bytes().all(|b| b.is_ascii_hexdigit());
+    if fits { Ok(sha) } else { Err(format!("sha {sha:?} is not 7 to 64 hexadecimal digits")) }
 }
 
 fn bad_lines(count: u64, problems: &[String]) -> Error {
@@ -697,4 +721,34 @@ fn bad_lines(count: u64, problems: &[String]) -> Error {
 
 fn unreadable(error: std::io::Error) -> Error {
     Error::refused("unreadable_file", format!("the history file cannot be read: {error}"), "check the file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_nothing_could_be_made_of_are_refused() {
+        let line = |rest: &str| {
+            let text = format!(r#"{{"id":"a","time":"2023-06-07T00:00:00Z","doc":null{rest}}}"#);
+            parse_line(&text).err().unwrap_or_default()
+        };
+        assert_eq!(line(r#","author":"ada","sha":"a1b2c3d""#), "");
+        assert_eq!(line(r#","author":null,"sha":null"#), "");
+        assert!(line(r#","author":" ""#).contains("author is empty"));
+        for sha in ["", "a1b2c3", "not-hex", &"a".repeat(65)] {
+            assert!(line(&format!(r#","sha":"{sha}""#)).contains("sha"), "{sha}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_of_the_collections_type() {
+        let text = IdKey::from_value(&Value::from("1")).expect("an id");
+        let number = IdKey::from_value(&Value::from(1)).expect("an id");
+        for (id, other, id_type) in [(&text, &number, IdType::String), (&number, &text, IdType::Int)] {
+            assert_eq!(check_id_type(id, Some(id_type)), Ok(()));
+            assert!(check_id_type(other, Some(id_type)).is_err());
+            assert_eq!(check_id_type(other, None), Ok(()));
+        }
+    }
 }

@@ -16,9 +16,9 @@ pub struct Restore {
     pub record: RecordKey,
     /// To which version. [`Reference::Head`] discards drift, recording it first.
     pub reference: Reference,
-    /// Secrets for a deleted record, which history does not hold.
+    /// Secrets that live has no longer: history does not hold them.
     pub secrets: Vec<(FieldPath, Value)>,
-    /// Goes on without the secrets of a deleted record.
+    /// Goes on without the secrets that the version had, or that live has and the version does not.
     pub without_secrets: bool,
     /// Goes on over drift; it is recorded first.
     pub force: bool,
@@ -37,7 +37,8 @@ impl Project {
     /// # Errors
     ///
     /// As [`commit`](Self::commit), [`Error::NoVersion`], [`Error::NoDocument`] for a deletion (unless it
-    /// is HEAD: then what came back goes again) or a thinned document, and [`Error::SecretsNeeded`] for a deleted record that had secrets.
+    /// is HEAD: then what came back goes again) or a thinned document, and
+    /// [`Error::SecretsNeeded`] where the version had secrets that live has no longer.
     pub async fn restore(&self, restore: &Restore, options: &Options) -> Result<Report, Error> {
         let target = self.entry_at(&restore.record, &restore.reference).await?;
         let had_secrets = recorded_secrets(&target);

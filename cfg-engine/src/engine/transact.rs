@@ -77,19 +77,10 @@ impl Project {
             // The same key may have been used before, by a call that runs beside this one too, and an
             // attempt whose outcome is unknown may have landed since it was looked up. What the states
             // just read hold is decided; what lands after them fails on the tips.
-            if uncertain {
-                if let Some(report) = self.replay(&records, &op_id).await? {
-                    self.same_change(&request, &report, &op_id)?;
-                    if request.on_refusal == OnRefusal::Whole {
-                        self.nothing_besides(&request.records, &op_id).await?;
-                    }
-                    not_asked_before(&request, &report, &states, &op_id, &plan_one)?;
-                    return Ok(Report { replayed: true, ..finish(report.rows, failed, None) });
-                }
-                // Verbs over many records go on where they stopped: with what is left, under one key.
-                if request.on_refusal == OnRefusal::Whole {
-                    self.nothing_besides(&request.records, &op_id).await?;
-                }
+            if uncertain && let Some(report) = self.replay(&records, &op_id).await? {
+                self.same_change(&request, &report, &op_id)?;
+                not_asked_before(&request, &report, &states, &op_id, &plan_one)?;
+                return Ok(Report { replayed: true, ..finish(report.rows, failed, None) });
             }
             if request.on_moved == OnMoved::Conflict {
                 match &seen {
@@ -226,15 +217,6 @@ impl Project {
             }
         }
         Ok(())
-    }
-
-    /// Refuses a key that was used for records besides these.
-    async fn nothing_besides(&self, records: &[RecordKey], key: &OpId) -> Result<(), Error> {
-        let mut query = EntryQuery::new(self.settings.env.clone(), Scope::All(None));
-        query.op_id = Some(key.clone());
-        let found: Vec<Entry> = self.adapter.entries(&query).try_concat().await?;
-        let besides = found.iter().map(|entry| &entry.header.record).find(|record| !records.contains(record));
-        besides.map_or(Ok(()), |record| Err(key_used(key, record)))
     }
 
     /// Reports what an earlier call with this idempotency key wrote to these records, if there was one:

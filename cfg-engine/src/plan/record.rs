@@ -8,7 +8,8 @@ use crate::adapter::{ExpectedLive, LiveDoc, LiveWrite, RecordState, StoredDoc};
 use crate::config::{CollectionConfig, Settings, Shape};
 use crate::document::{
     Assignment, Edit, EntryId, FieldPath, FieldPolicy, Object, Oid, PathChange, Step, Treatment, Value, apply_changes,
-    assign, dropped_fields, is_secret_marker, json_patch, live_changes, merge_patch, oid, same,
+    assign, dropped_fields, is_secret_marker, json_patch, live_changes, live_changes_without_secrets, merge_patch, oid,
+    same,
 };
 use crate::engine::BASE_MEMBER;
 use crate::error::Error;
@@ -46,6 +47,8 @@ pub(crate) struct CommitInput<'a> {
     pub(crate) base: Option<&'a Base>,
     pub(crate) allow_noop: bool,
     pub(crate) allow_removal: bool,
+    /// Secrets may go with the member or element that holds them.
+    pub(crate) without_secrets: bool,
     pub(crate) force: bool,
     /// The entry that the base names, where it has to be looked up: HEAD is looked at anyway.
     pub(crate) seen: Option<EntryId>,
@@ -144,7 +147,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
                     return Err(Error::MissingFields { record: record.clone(), fields });
                 }
             }
-            let edited = edit_live(live, &target, record, rules)?;
+            let edited = edit_live(live, &target, record, rules, input.without_secrets)?;
             if edited.changes.is_empty() {
                 if !input.allow_noop && differs_in_ignored(&live.value, &target, policy) {
                     return Err(Error::OnlyIgnored { record: record.clone() });
@@ -225,7 +228,13 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
     let mut meta = restored_meta(rules, input);
     match standing.live() {
         Some((live, _)) => {
-            let edited = edit_live(live, &target, record, rules)?;
+            let edited = edit_live(live, &target, record, rules, input.without_secrets)?;
+            // Their places came back, the secrets did not: they went with an earlier removal.
+            let held = held_secrets(&edited.after, policy);
+            let lost: Vec<FieldPath> = input.had_secrets.iter().filter(|path| !held.contains(path)).cloned().collect();
+            if !lost.is_empty() && !input.without_secrets {
+                return Err(Error::SecretsNeeded { record: record.clone(), fields: lost });
+            }
             if edited.changes.is_empty() && entries.is_empty() {
                 return Ok(Planned::Nothing);
             }
@@ -439,6 +448,8 @@ struct Edited {
     changes: Vec<PathChange>,
     after: Arc<Value>,
     oid: Oid,
+    /// Where live has secrets that go.
+    dropped: Vec<FieldPath>,
 }
 
 impl Edited {
@@ -468,10 +479,19 @@ impl Edited {
     }
 }
 
-fn edit_live(live: &LiveDoc, target: &Value, record: &RecordKey, rules: Rules<'_>) -> Result<Edited, Error> {
+fn edit_live(
+    live: &LiveDoc,
+    target: &Value,
+    record: &RecordKey,
+    rules: Rules<'_>,
+    without_secrets: bool,
+) -> Result<Edited, Error> {
     let policy = rules.policy();
-    let changes = live_changes(&live.value, target, policy)
-        .map_err(|moved| Error::SecretMoved { record: record.clone(), path: moved.path })?;
+    let (changes, dropped) = match live_changes(&live.value, target, policy) {
+        Ok(changes) => (changes, Vec::new()),
+        Err(_) if without_secrets => live_changes_without_secrets(&live.value, target, policy),
+        Err(moved) => return Err(Error::SecretMoved { record: record.clone(), path: moved.path }),
+    };
     let mut after = live.value.as_ref().clone();
     apply_changes(&mut after, &changes)
         .map_err(|e| Error::refused_for(record, "bad_edit", e.to_string(), "write the document whole"))?;
@@ -479,7 +499,7 @@ fn edit_live(live: &LiveDoc, target: &Value, record: &RecordKey, rules: Rules<'_
         return Err(Error::LiveRule { record: record.clone() });
     }
     let oid = input_oid(&after, record, policy)?;
-    Ok(Edited { changes, after: Arc::new(after), oid })
+    Ok(Edited { changes, after: Arc::new(after), oid, dropped })
 }
 
 /// A document that will be a new live row.
@@ -683,6 +703,7 @@ fn note_secrets(meta: &mut Object, edited: &Edited, live: &Value, policy: &Field
         }
     }
     list_secrets(meta, "secrets_written", &written);
+    list_secrets(meta, "secrets_dropped", &edited.dropped);
 }
 
 /// Returns where a document has secrets; a null is none.

@@ -24,9 +24,12 @@ pub(crate) fn paint(style: Style, text: &str) -> String {
     if text.is_empty() || style == PLAIN { text.to_owned() } else { format!("{style}{text}{style:#}") }
 }
 
-/// Replaces what could steer a terminal: control characters other than line ends and tabs.
+/// Replaces what could steer a terminal: control characters other than line ends and tabs, and those
+/// that turn the direction of text.
 pub(crate) fn clean(text: &str) -> String {
-    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || turns(c);
     if !text.contains(steers) {
         return text.to_owned();
     }
@@ -68,6 +71,7 @@ mod tests {
     #[test]
     fn nothing_steers_the_terminal() {
         assert_eq!(clean("a\u{1b}[31mb\r\u{9b}c\n\td"), "a\u{fffd}[31mb\u{fffd}\u{fffd}c\n\td");
+        assert_eq!(clean("a\u{202e}b\u{2066}"), "a\u{fffd}b\u{fffd}");
         assert_eq!(first_line("one\ntwo", 10), "one…");
         assert_eq!(first_line("abcdef", 3), "abc…");
         assert_eq!(first_line("ab", 3), "ab");

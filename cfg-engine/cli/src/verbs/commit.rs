@@ -65,6 +65,9 @@ struct Rules {
     /// Without a base, versioned fields that the document lacks are removed
     #[arg(long)]
     allow_removal: bool,
+    /// Secrets may go with the field or array element that holds them; the entry names their places
+    #[arg(long)]
+    without_secrets: bool,
     /// Go on over what was changed outside cfg and over a stale base; what is overwritten is recorded first
     #[arg(long)]
     force: bool,
@@ -107,7 +110,14 @@ pub(crate) async fn apply_doc(context: &Context, args: ApplyDocArgs) -> Result<u
 }
 
 fn commit(items: Vec<CommitItem>, rules: &Rules, meta: Object) -> Commit {
-    Commit { items, allow_noop: rules.allow_noop, allow_removal: rules.allow_removal, force: rules.force, meta }
+    Commit {
+        items,
+        allow_noop: rules.allow_noop,
+        allow_removal: rules.allow_removal,
+        without_secrets: rules.without_secrets,
+        force: rules.force,
+        meta,
+    }
 }
 
 fn print(context: &Context, project: &Project, report: Report, many: bool) -> Result<u8, Error> {

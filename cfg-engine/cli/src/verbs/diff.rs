@@ -56,6 +56,8 @@ async fn one(context: &Context, project: &Project, id: &str, at: Option<Timestam
     }
     let (from, to) = match named.as_slice() {
         [] => (Reference::Head, Reference::Live),
+        // What is staged is what is to come.
+        [Reference::Staged] => (Reference::Head, Reference::Staged),
         [from] => (from.clone(), Reference::Live),
         [from, to] => (from.clone(), to.clone()),
         _ => return Err(usage("more than two versions are named", "compare two: cfg diff planner @5 @7")),

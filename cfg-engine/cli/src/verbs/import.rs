@@ -45,6 +45,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     if let Some(file) = &args.history {
         return history(context, &project, file, &args).await;
     }
+    // The parser lets it pass beside --all, which --history cannot stand with.
+    if args.seed_live {
+        return Err(usage("--seed-live writes versions of a history to live", "name the history: --history FILE"));
+    }
     let options = context.options(&args.change)?;
     let valid_from = args.valid_from.as_deref().map(moment).transpose()?;
     let collection = context.collection(&project, args.collection.as_deref())?;

@@ -77,10 +77,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
         files.new = Some(starter.text());
         if !args.dry_run {
             files.config = write_config(Path::new("."), &starter.text())?;
-            files.ignored = ignore_state_folder(Path::new("."))?;
         }
         // Without a path nobody has said yet where the records are.
         if args.dry_run || args.starter.path.is_none() {
+            if !args.dry_run {
+                files.ignored = ignore_state_folder(Path::new("."))?;
+            }
             print(context, &InitReport::default(), &files, args.dry_run, true);
             return Ok(0);
         }
@@ -90,9 +92,15 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
             "say it in the file; cfg config shows which one it is and what is in effect",
         ));
     }
-    let project = context.writer()?;
-    let report = project.init(args.dry_run).await.map_err(|error| explain(error, is_new))?;
-    if !args.dry_run && !is_new {
+    let report = match run_init(context, args.dry_run).await {
+        Ok(report) => report,
+        Err(error) => {
+            // A file that led nowhere would stand in the way of the next try.
+            let removed = files.config.as_ref().is_some_and(|written| std::fs::remove_file(written).is_ok());
+            return Err(explain(error, removed));
+        }
+    };
+    if !args.dry_run {
         files.ignored = ignore_state_folder(&context.opened()?.root)?;
     }
     files.config = files.config.or_else(|| context.opened().ok().map(|opened| opened.config_file.clone()));
@@ -101,6 +109,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
         failures(&context.out, report.ambiguous.iter().map(|(_, error)| error));
     }
     Ok(report.exit_code())
+}
+
+async fn run_init(context: &Context, dry_run: bool) -> Result<InitReport, Error> {
+    context.writer()?.init(dry_run).await
 }
 
 impl StarterArgs {
@@ -140,12 +152,12 @@ fn starter(context: &Context, args: &StarterArgs) -> Starter {
     }
 }
 
-/// A file that was just written is the first place to look.
-fn explain(error: Error, is_new: bool) -> Error {
+/// Says that the new file is gone again.
+fn explain(error: Error, removed: bool) -> Error {
     match error {
-        Error::Setup { problem, hint } if is_new => Error::Setup {
+        Error::Setup { problem, hint } if removed => Error::Setup {
             problem,
-            hint: format!("{hint}   then correct {FILE_NAME}, which was just written, and run: cfg init"),
+            hint: format!("{hint}   then run cfg init with the same flags again; no {FILE_NAME} was left behind"),
         },
         other => other,
     }

@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// With --commit: go on over what was changed outside cfg, recording it first
     #[arg(long, requires = "commit")]
     force: bool,
+    /// With --commit: secrets may go with the field or array element that holds them
+    #[arg(long, requires = "commit")]
+    without_secrets: bool,
     #[command(flatten)]
     change: Change,
 }
@@ -91,7 +94,7 @@ async fn commit(
     }
     let item = CommitItem { record, content: Content::Assignments(assignments), base: None };
     let meta = Object::new().with("via", "set");
-    let commit = Commit { force: args.force, meta, ..Commit::of(vec![item]) };
+    let commit = Commit { force: args.force, without_secrets: args.without_secrets, meta, ..Commit::of(vec![item]) };
     let report = project.commit(&commit, &context.options(&args.change)?).await?;
     single(context, project, report, "commit")
 }

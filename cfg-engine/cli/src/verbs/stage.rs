@@ -66,7 +66,8 @@ pub(crate) async fn put(
 async fn judge(project: &Project, base: &Base, doc: &Value, options: &Options) -> Result<(Vec<Value>, bool), Error> {
     let item =
         CommitItem { record: base.record.clone(), content: Content::Document(doc.clone()), base: Some(base.clone()) };
-    let commit = Commit { allow_noop: true, ..Commit::of(vec![item]) };
+    // The commit asks about secrets that go; nothing is written yet.
+    let commit = Commit { allow_noop: true, without_secrets: true, ..Commit::of(vec![item]) };
     let message = if options.message.trim().is_empty() { "staged".to_owned() } else { options.message.clone() };
     let options = Options { dry_run: true, message, idempotency_key: None, ..options.clone() };
     let report = project.commit(&commit, &options).await?;

@@ -180,3 +180,31 @@ fn scripts_apply_whole_documents() {
     world.json("change", 0, &["apply-doc", "made", "--from", "new.json", "-m", "seeded"]);
     assert_eq!(world.json("log", 0, &["log", "made"]).as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn a_secret_goes_only_where_that_is_said() {
+    let config = "[[collection]]\nname = \"agents\"\ntable = \"agent_configs\"\nid_field = \"config_id\"\n\
+        [versioning]\nsecret_fields = [\"tools[].token\"]\n[env.dev]\ndatabase = \"sqlite\"\nuri = \"app.db\"\n";
+    let world = World::with(
+        Some(config),
+        r#"CREATE TABLE agent_configs (config_id TEXT PRIMARY KEY, doc TEXT NOT NULL);
+           INSERT INTO agent_configs VALUES ('p', '{"v": 1, "tools": [{"name": "a", "token": "t1"}]}');"#,
+    );
+    world.ok(&["init"]);
+    world.ok(&["import", "--all", "-m", "as found"]);
+    let member: &[&str] = &["set", "p", "tools", "--delete", "--commit", "-m", "x"];
+    let element: &[&str] = &["set", "p", "tools:=[]", "--commit", "-m", "x"];
+    for removal in [member, element] {
+        let (code, text) = world.refused(1, removal);
+        assert_eq!(code, "secret_moved", "{text}");
+    }
+    world.ok(&[element, &["--without-secrets"]].concat());
+    let log = world.ok(&["log", "p", "--json"]);
+    assert!(log.contains(r#""secrets_dropped":["tools[0].token"]"#), "{log}");
+
+    // The row is there, its token is not: history cannot bring it back.
+    let back: &[&str] = &["restore", "p", "@1", "-m", "back"];
+    assert_eq!(world.refused(1, back).0, "secrets_needed");
+    world.ok(&[back, &["--without-secrets"]].concat());
+    assert_eq!(world.live("p"), json!({"v": 1, "tools": [{"name": "a"}]}));
+}

@@ -114,3 +114,17 @@ fn export_writes_what_commit_takes_back() {
     assert_eq!(world.refused(2, &["commit", "--from", files[0], "--from", files[1], "-m", "late"]).0, "stale_base");
     assert_eq!(world.live("planner")["model"], "large");
 }
+
+#[test]
+fn what_is_staged_is_the_new_side() {
+    let world = World::new();
+    world.ok(&["set", "planner", "model", "huge"]);
+    let out = world.ok(&["diff", "planner", "=staged"]);
+    assert!(out.contains("=HEAD → =staged") && out.contains("+ model: \"huge\""), "{out}");
+}
+
+#[test]
+fn seeding_needs_a_history() {
+    let ran = World::new().run(&["import", "--all", "--seed-live", "-m", "x"]);
+    assert!(ran.code != 0 && ran.err.contains("--history"), "{}{}", ran.out, ran.err);
+}

@@ -280,3 +280,9 @@ fn a_full_disk_is_not_success() {
     assert_eq!(done.code, 1);
     assert!(done.err.contains("could not be written"), "{}", done.err);
 }
+
+#[test]
+fn a_secret_in_an_array_is_hinted_as_a_pattern() {
+    let ran = World::new().run(&["set", "planner", r#"tools:=[{"api_key": "swordfish99"}]"#, "--commit", "-m", "x"]);
+    assert!(ran.code == 1 && ran.err.contains("add tools[].api_key to secret_fields"), "{}", ran.err);
+}

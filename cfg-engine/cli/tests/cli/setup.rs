@@ -109,3 +109,12 @@ fn the_demo_does_what_it_says() {
     assert!(told["dir"].is_null() && told["steps"].as_array().is_some_and(|steps| steps.len() > 10));
     assert_eq!(world.run(&["demo", "-q"]).out, "");
 }
+
+#[test]
+fn an_init_that_fails_leaves_nothing_behind() {
+    let world = World::with(None, "");
+    let args = ["init", "--path", "app.db", "--table", "nowhere", "--id-field", "id"];
+    let ran = world.run(&args);
+    assert_ne!(ran.code, 0, "{}", ran.out);
+    assert!(!world.path().join(".cfg.toml").exists() && !world.path().join(".gitignore").exists(), "{}", ran.err);
+}
