@@ -84,6 +84,22 @@ fn ids_are_what_the_column_holds() {
     assert_eq!(typed("BLOB"), Some(IdType::Uuid));
 }
 
+/// Such rows are in no other answer, so this is where they have to show.
+#[test]
+fn rows_without_a_usable_id_are_counted_and_can_be_found() {
+    let sql = "CREATE TABLE agents (id UNIQUE, doc TEXT); INSERT INTO agents VALUES ('a', '{}'), (2.5, '{}'), (NULL, '{}'), \
+               (x'00', '{}'), (printf('%2000s', 'x'), '{}'), (CAST(x'ff' AS TEXT), '{}');";
+    let store = Store::new(sql, collection(Shape::Doc));
+    let advice = wait(store.adapter.check_collection(&store.name())).unwrap().join("\n");
+    for part in ["has 5 live rows", "1 NULL", "fraction", "BLOB", "longer", "not UTF-8"] {
+        assert!(advice.contains(part), "{part}: {advice}");
+    }
+    let find = advice[advice.find("SELECT").unwrap()..].trim_end_matches(';');
+    assert_eq!(store.text(&format!("SELECT count(*) || '' FROM ({find})")), "5");
+    store.db.execute_batch("DELETE FROM agents WHERE id IS NOT 'a'").unwrap();
+    assert!(wait(store.adapter.check_collection(&store.name())).unwrap().is_empty());
+}
+
 /// A column may say that 'a' and 'A' are the same; records do not.
 #[test]
 fn a_collation_does_not_merge_records() {
