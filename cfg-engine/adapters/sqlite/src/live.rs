@@ -7,7 +7,7 @@ use cfg_engine::adapter::{Live, LiveDoc, NativeImage, RecordState};
 use rusqlite::Row;
 use rusqlite::types::{Value as Cell, ValueRef};
 
-use crate::doc_shape;
+use crate::doc_shape::{self, other_id};
 use crate::row_shape;
 use crate::table::LiveTable;
 
@@ -91,6 +91,10 @@ pub(crate) fn take(table: &Arc<LiveTable>, row: &Row<'_>, first: usize) -> (Live
 pub(crate) fn finish(state: RecordState<Raw>) -> RecordState {
     let live = match state.live {
         Live::One(image) => match image.value() {
+            Ok(value) if image.table.doc.is_some() && other_id(&image.table, &state.record.id, &value).is_some() => {
+                let field = other_id(&image.table, &state.record.id, &value).unwrap_or_default();
+                Live::Unreadable { reason: format!("the document carries another id in {field} than its row has") }
+            }
             Ok(value) => {
                 let table = Arc::clone(&image.table);
                 Live::One(LiveDoc::new(value, NativeImage::new(image), &table.config.policy))

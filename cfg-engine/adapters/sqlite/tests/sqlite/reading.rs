@@ -15,6 +15,19 @@ fn filled(rows: usize) -> Store {
     Store::new(&sql, collection(Shape::Doc))
 }
 
+/// Contents of another record must not get into a record's history.
+#[test]
+fn a_document_with_another_id_inside_is_not_readable() {
+    let sql = r#"CREATE TABLE agents (id TEXT PRIMARY KEY, doc TEXT);
+        INSERT INTO agents VALUES ('a', '{"id": "b", "n": 1}'), ('b', '{"id": "b", "n": 1}');"#;
+    let store = Store::new(sql, collection(Shape::Doc));
+    match store.state("\"a\"").live {
+        Live::Unreadable { reason } => assert!(reason.contains("another id in id"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(store.state("\"b\"").live, Live::One(_)));
+}
+
 #[test]
 fn a_row_that_is_no_document_says_why() {
     let sql = r#"CREATE TABLE agents (id TEXT PRIMARY KEY, doc);
