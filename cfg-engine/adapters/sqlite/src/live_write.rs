@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cfg_engine::Value;
 use cfg_engine::adapter::{AdapterError, ExpectedLive, LiveWrite};
-use cfg_engine::document::{FieldPolicy, PathChange, oid};
+use cfg_engine::document::{FieldPath, FieldPolicy, PathChange, Treatment, oid};
 use cfg_engine::history::RecordKey;
 use rusqlite::params_from_iter;
 use rusqlite::types::Value as Cell;
@@ -46,7 +46,8 @@ pub(crate) fn write(
             if !rows.is_empty() {
                 return Err(writing.live_rule());
             }
-            writing.seed(doc, record_no)
+            writing.seed(doc, record_no)?;
+            writing.verify_seeded(change)
         }
         _ => Err(damaged(format!("the batch for {}: a live write this adapter does not know", change.record))),
     }
@@ -228,6 +229,37 @@ impl Writing<'_> {
         );
         self.run_one(&sql, row.into_values().collect())?;
         self.verify_one()
+    }
+
+    /// Makes sure that a new row holds what its entry says: where the table fills in more (a default that
+    /// varies, a trigger), the record would be dirty from its first moment.
+    fn verify_seeded(&self, change: &PreparedChange) -> Result<(), AdapterError> {
+        let expected = change.new_head.and_then(|head| head.oid);
+        let (None, Some(expected)) = (self.table.doc, expected) else { return Ok(()) };
+        let Some(Ok(native)) = self.live_rows()?.pop().map(|row| row.native) else { return Err(self.live_rule()) };
+        let image = Image { table: Arc::clone(self.table), native };
+        let policy = &self.table.config.policy;
+        let Ok(there) = image.value() else { return Err(self.live_rule()) };
+        if oid(&there, policy).is_ok_and(|there| there == expected) {
+            return Ok(());
+        }
+        let LiveWrite::Seed(doc) = &change.live else { return Ok(()) };
+        let null = Value::Null;
+        let filled: Vec<&str> = self
+            .table
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .filter(|name| policy.treatment(&FieldPath::key(*name)) == Treatment::Versioned)
+            .filter(|name| doc.get(name).unwrap_or(&null) != there.get(name).unwrap_or(&null))
+            .collect();
+        Err(AdapterError::Refused {
+            record: self.record.clone(),
+            reason: format!(
+                "the table itself fills in {}; give the new record a value there, or add it to ignore_fields",
+                filled.join(", ")
+            ),
+        })
     }
 
     /// Returns the text of a document that comes back: as history has it, where history has it.
