@@ -8,9 +8,9 @@ use cfg_engine::adapter::{AdapterError, ExpectedLive, LiveWrite};
 use cfg_engine::document::{FieldPath, FieldPolicy, PathChange, Treatment, oid};
 use cfg_engine::history::RecordKey;
 use rusqlite::params_from_iter;
-use rusqlite::types::Value as Cell;
+use rusqlite::types::{Value as Cell, ValueRef};
 
-use crate::cell::Writer;
+use crate::cell::{Column, Default, Writer, borrowed};
 use crate::connection::{Catalog, Conn};
 use crate::errors::{OrAdapterError, damaged, refused};
 use crate::live::{self, Image, Native};
@@ -40,6 +40,7 @@ pub(crate) fn write(
         LiveWrite::Delete => {
             let row = writing.only(rows)?;
             let params = writing.locator_params(&row);
+            writing.check_nothing_lost(&params)?;
             writing.run_one(&table.sql.delete, params)
         }
         LiveWrite::Seed(doc) => {
@@ -192,6 +193,53 @@ impl Writing<'_> {
     fn locator_params(&self, row: &Found) -> Vec<Cell> {
         let rule: &[Cell] = if self.table.rowid.is_some() { &[] } else { self.table.rule.params() };
         row.locator.iter().chain(rule).cloned().collect()
+    }
+
+    /// Refuses to delete a row that holds, beside its document, what history could not bring back.
+    /// A column that fills itself anew each time is no such thing.
+    fn check_nothing_lost(&self, params: &[Cell]) -> Result<(), AdapterError> {
+        let table = self.table;
+        let others: Vec<&Column> = match table.doc {
+            None => return Ok(()),
+            Some(doc) => {
+                let other = |at: &usize| *at != doc && !table.decides_liveness(*at);
+                (0..table.columns.len()).filter(other).map(|at| &table.columns[at]).collect()
+            }
+        };
+        let others: Vec<&Column> = others.into_iter().filter(|column| column.writer == Writer::Anyone).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = others.iter().map(|column| quoted(&column.name)).collect();
+        let sql =
+            format!("SELECT {} FROM {} WHERE {}", names.join(", "), quoted(&table.config.table), table.locator(1));
+        let mut statement = self.conn.statement(&sql)?;
+        let mut rows = statement.query(params_from_iter(params)).sql()?;
+        let Some(row) = rows.next().sql()? else { return Ok(()) };
+        let mut lost: Vec<&str> = Vec::new();
+        for (n, column) in others.iter().enumerate() {
+            let cell = row.get_ref(n).sql()?;
+            let kept = cell == ValueRef::Null
+                || match &column.default {
+                    Default::None => false,
+                    Default::Constant(constant) => borrowed(constant) == cell,
+                    Default::Varies => true,
+                };
+            if !kept {
+                lost.push(&column.name);
+            }
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        Err(AdapterError::Refused {
+            record: self.record.clone(),
+            reason: format!(
+                "its row also holds {}, which history does not keep; delete the row with your own tools, then run: cfg adopt {}",
+                lost.join(", "),
+                self.record.id
+            ),
+        })
     }
 
     /// Runs a statement that must write exactly one row.

@@ -60,7 +60,7 @@ impl LiveTable {
     pub(crate) fn describe(db: &Connection, config: &CollectionConfig) -> Result<Self, AdapterError> {
         let (without_rowid, exact) = table_kind(db, config)?;
         let alias = if without_rowid { None } else { rowid_alias(db, &exact)? };
-        let mut columns = columns(db, config, &exact, alias)?;
+        let mut columns = columns(db, &exact, alias)?;
         let place = |name: &str| -> Result<usize, AdapterError> {
             columns.iter().position(|c| c.name == name).ok_or_else(|| missing_column(config, name, &columns))
         };
@@ -327,12 +327,7 @@ fn table_kind(db: &Connection, config: &CollectionConfig) -> Result<(bool, Strin
     Ok((without_rowid, name))
 }
 
-fn columns(
-    db: &Connection,
-    config: &CollectionConfig,
-    exact: &str,
-    alias: Option<usize>,
-) -> Result<Vec<Column>, AdapterError> {
+fn columns(db: &Connection, exact: &str, alias: Option<usize>) -> Result<Vec<Column>, AdapterError> {
     let sql = "SELECT name, type, \"notnull\", dflt_value, hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1";
     let mut statement = db.prepare(sql).sql()?;
     let mut rows = statement.query([exact]).sql()?;
@@ -345,10 +340,7 @@ fn columns(
         if matches!(hidden, 2 | 3) || alias == Some(columns.len()) {
             column.writer = Writer::Database;
         }
-        // Only a row that is the record asks for defaults.
-        if let Some(expression) = row.get::<_, Option<String>>(3).sql()?
-            && config.shape == Shape::Row
-        {
+        if let Some(expression) = row.get::<_, Option<String>>(3).sql()? {
             column.default = evaluate(db, &expression, column.affinity);
         }
         columns.push(column);

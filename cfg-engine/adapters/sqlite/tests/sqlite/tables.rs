@@ -105,13 +105,14 @@ fn rows_without_a_usable_id_are_counted_and_can_be_found() {
 fn a_collation_does_not_merge_records() {
     for end in ["", " WITHOUT ROWID"] {
         let sql = format!(
-            "CREATE TABLE agents (id TEXT COLLATE NOCASE, doc TEXT, k INT, PRIMARY KEY (id, k)){end}; \
+            "CREATE TABLE agents (id TEXT COLLATE NOCASE, doc TEXT, k INT DEFAULT 0, PRIMARY KEY (id, k)){end}; \
              INSERT INTO agents VALUES ('a', '{{\"n\":1}}', 1), ('A', '{{\"n\":2}}', 2);"
         );
         let store = Store::new(&sql, collection(Shape::Doc));
         assert_eq!(store.states(&Scope::All(None)).unwrap().len(), 2);
         store.commit("\"a\"", vec![set("n", "5")]);
         assert_eq!(store.text("SELECT group_concat(doc) FROM agents"), r#"{"n":5},{"n":2}"#, "{end}");
+        store.db.execute("UPDATE agents SET k = 0 WHERE doc = '{\"n\":2}'", []).unwrap();
         store.apply(&store.remove("\"A\"")).unwrap();
         assert_eq!(store.text("SELECT group_concat(id) FROM agents"), "a");
     }
