@@ -35,6 +35,14 @@ fn a_lost_or_damaged_head_is_its_records_own_trouble() {
     }
 }
 
+#[test]
+fn a_document_beyond_the_limit_is_said_before_it_is_refused() {
+    let store = Store::new("CREATE TABLE agents (id TEXT PRIMARY KEY, doc TEXT)", collection(Shape::Doc));
+    let sql = "INSERT INTO agents VALUES ('a', json_object('text', hex(zeroblob(9000000))))";
+    store.db.execute_batch(sql).unwrap();
+    assert!(matches!(store.state("\"a\"").live, Live::Unreadable { reason } if reason.contains("bytes")));
+}
+
 /// Contents of another record must not get into a record's history.
 #[test]
 fn a_document_with_another_id_inside_is_not_readable() {
