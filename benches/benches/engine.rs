@@ -1,5 +1,7 @@
 //! The verbs on SQLite against the bare statements that do the same work on the same file.
 
+#![allow(clippy::print_stderr)]
+
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -117,7 +117,7 @@ impl Store {
                 valid_from: at,
                 in_valid_order: true,
             }];
-            let existing: Vec<Span> = state.head.iter().map(|h| span_of_head(h)).collect();
+            let existing: Vec<Span> = state.head.iter().map(span_of_head).collect();
             let insertion = insert(&existing, &spans);
             let header = header(&state.record, spans[0], doc_oid, &op_id, state.head.as_ref().map(|h| h.tip.entry_id));
             let entry_id = header.entry_id();

@@ -455,10 +455,10 @@ impl Error {
             Error::Storage(error) => match error {
                 AdapterError::Setup { hint, .. } => hint.clone(),
                 AdapterError::Busy => "another program holds the database's write lock; try again".to_owned(),
-                AdapterError::Unreachable { .. } => "check that the database runs and that the env's uri is right".to_owned(),
+                AdapterError::Unreachable { .. } => "check that the database runs, or that its file is there and may be used, and that the env's uri is right".to_owned(),
                 AdapterError::UnknownOutcome => "look with: cfg log   before trying again".to_owned(),
                 AdapterError::Damaged { .. } => "look with: cfg fsck".to_owned(),
-                AdapterError::Refused { .. } => "fill the columns that the table requires, or give them defaults".to_owned(),
+                AdapterError::Refused { .. } => "give the row what the table requires, or write it with your own tools and then run: cfg adopt".to_owned(),
                 AdapterError::Unstorable { .. } => "change the value to something the column can hold".to_owned(),
                 AdapterError::TooLarge { .. } => "make the document smaller".to_owned(),
                 AdapterError::BatchTooLarge { .. } => "split the change; each part is atomic by itself".to_owned(),

@@ -62,7 +62,7 @@ impl SqliteAdapter {
     ///
     /// # Errors
     ///
-    /// [`AdapterError::Setup`] for a file that is missing, is no database or cannot be read.
+    /// [`AdapterError::Unreachable`] for a file that is missing, is no database or cannot be read.
     ///
     /// [`check_collection`]: StorageAdapter::check_collection
     pub fn open(options: SqliteOptions) -> Result<Self, AdapterError> {

@@ -125,10 +125,11 @@ impl Conn {
             if options.create || options.path.exists() {
                 return crate::errors::from_sqlite(&error);
             }
-            setup(
-                format!("there is no database file {}", options.path.display()),
-                "check `uri` in the configuration; a relative path is relative to the configuration file",
-            )
+            crate::errors::unreachable(format!(
+                "there is no database file {}; check `uri` in the configuration (a relative path is relative to the \
+                 configuration file)",
+                options.path.display()
+            ))
         })?;
         db.busy_timeout(options.busy_timeout).sql()?;
         db.set_prepared_statement_cache_capacity(96);

@@ -30,6 +30,11 @@ pub(crate) fn setup(problem: impl Into<String>, hint: impl Into<String>) -> Adap
     AdapterError::Setup { problem: problem.into(), hint: hint.into() }
 }
 
+/// The file itself is missing, foreign or closed to this user.
+pub(crate) fn unreachable(reason: impl Into<String>) -> AdapterError {
+    AdapterError::Unreachable { store: STORE.to_owned(), reason: reason.into() }
+}
+
 pub(crate) fn damaged(problem: impl Into<String>) -> AdapterError {
     AdapterError::Damaged { problem: problem.into() }
 }
@@ -61,20 +66,19 @@ pub(crate) fn from_sqlite(error: &rusqlite::Error) -> AdapterError {
     };
     match code.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => AdapterError::Busy,
-        ErrorCode::ReadOnly => setup(
-            "the database cannot be written: its file or directory is read-only",
-            "give this user write permission on the file and on its directory (SQLite keeps -wal and -shm files there)",
+        ErrorCode::ReadOnly => unreachable(
+            "the database file or its directory is read-only; give this user write permission on both: SQLite keeps \
+             -wal and -shm files there, also for reading",
         ),
-        ErrorCode::CannotOpen => setup(
-            "the database file cannot be opened",
-            "check the path and the permissions of the file and its directory: a database in WAL mode can be read \
+        ErrorCode::CannotOpen => unreachable(
+            "the database file cannot be opened; check the path and the permissions of the file and its directory: a database in WAL mode can be read \
              only where the -wal and -shm files beside it can be opened or created",
         ),
         ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied => {
-            setup("the database refuses access", "check the permissions of the file and its directory")
+            unreachable("the database refuses access; check the permissions of the file and its directory")
         }
         ErrorCode::NotADatabase => {
-            setup("the file is not a SQLite database, or it is encrypted", "check the path in the configuration")
+            unreachable("the file is not a SQLite database, or it is encrypted; check the path in the configuration")
         }
         ErrorCode::DatabaseCorrupt => storage(
             "the database file is malformed; `PRAGMA integrity_check` names the damage, and only a backup repairs it",

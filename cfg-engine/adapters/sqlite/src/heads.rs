@@ -4,12 +4,21 @@ use cfg_engine::adapter::{AdapterError, HeadRef, HeadState, TipRef};
 use cfg_engine::document::{EntryId, Oid};
 use cfg_engine::history::{Author, AuthorClass, Seq, Timestamp};
 use rusqlite::Row;
+use rusqlite::types::ValueRef;
 
 use crate::errors::{OrAdapterError, damaged};
 
 /// The columns that [`read`] takes, of a table called `h`.
 pub(crate) const COLUMNS: &str = "h.head_seq, h.head_oid, h.head_entry_id, h.head_author_id, h.head_author_class, \
                                   h.head_recorded_at, h.tip_seq, h.tip_entry_id, h.tip_recorded_at";
+
+/// Reads HEAD and tip of a record that is known, where the row of its head may be missing.
+pub(crate) fn read_or_lost(row: &Row<'_>, first: usize) -> Result<HeadState, AdapterError> {
+    if matches!(row.get_ref(first).sql()?, ValueRef::Null) {
+        return Err(damaged("the record has a history and no head"));
+    }
+    read(row, first)
+}
 
 /// Reads HEAD and tip; `first` is the place of the first column.
 pub(crate) fn read(row: &Row<'_>, first: usize) -> Result<HeadState, AdapterError> {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use cfg_engine::Value;
-use cfg_engine::adapter::{Live, LiveDoc, NativeImage, RecordState};
+use cfg_engine::adapter::{Capabilities, Live, LiveDoc, NativeImage, RecordState};
 use rusqlite::Row;
 use rusqlite::types::{Value as Cell, ValueRef};
 
-use crate::doc_shape;
+use crate::doc_shape::{self, other_id};
+use crate::errors::STORE;
 use crate::row_shape;
 use crate::table::LiveTable;
 
@@ -80,7 +81,12 @@ pub(crate) type Raw = Image;
 /// Takes the one live row of a record, and says about how many bytes it has.
 pub(crate) fn take(table: &Arc<LiveTable>, row: &Row<'_>, first: usize) -> (Live<Raw>, usize) {
     let (native, bytes) = native(table, row, first);
+    let limit = Capabilities::transactional(STORE).max_document_bytes;
     let live = match native {
+        // No version of it could be stored.
+        Ok(_) if bytes > limit => Live::Unreadable {
+            reason: format!("the document has {bytes} bytes, more than the {limit} the store takes"),
+        },
         Ok(native) => Live::One(Image { table: Arc::clone(table), native }),
         Err(reason) => Live::Unreadable { reason },
     };
@@ -91,6 +97,10 @@ pub(crate) fn take(table: &Arc<LiveTable>, row: &Row<'_>, first: usize) -> (Live
 pub(crate) fn finish(state: RecordState<Raw>) -> RecordState {
     let live = match state.live {
         Live::One(image) => match image.value() {
+            Ok(value) if image.table.doc.is_some() && other_id(&image.table, &state.record.id, &value).is_some() => {
+                let field = other_id(&image.table, &state.record.id, &value).unwrap_or_default();
+                Live::Unreadable { reason: format!("the document carries another id in {field} than its row has") }
+            }
             Ok(value) => {
                 let table = Arc::clone(&image.table);
                 Live::One(LiveDoc::new(value, NativeImage::new(image), &table.config.policy))

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use cfg_engine::Value;
 use cfg_engine::adapter::{AdapterError, ExpectedLive, LiveWrite};
-use cfg_engine::document::{FieldPolicy, PathChange, oid};
+use cfg_engine::document::{FieldPath, FieldPolicy, PathChange, Treatment, oid};
 use cfg_engine::history::RecordKey;
 use rusqlite::params_from_iter;
-use rusqlite::types::Value as Cell;
+use rusqlite::types::{Value as Cell, ValueRef};
 
-use crate::cell::Writer;
+use crate::cell::{Column, Default, Writer, borrowed};
 use crate::connection::{Catalog, Conn};
 use crate::errors::{OrAdapterError, damaged, refused};
 use crate::live::{self, Image, Native};
@@ -41,13 +41,15 @@ pub(crate) fn write(
         LiveWrite::Delete => {
             let row = writing.only(rows)?;
             let params = writing.locator_params(&row);
+            writing.check_nothing_lost(&params)?;
             writing.run_one(&table.sql.delete, params)
         }
         LiveWrite::Seed(doc) => {
             if !rows.is_empty() {
                 return Err(writing.live_rule());
             }
-            writing.seed(doc, before)
+            writing.seed(doc, before)?;
+            writing.verify_seeded(change)
         }
         _ => Err(damaged(format!("the batch for {}: a live write this adapter does not know", change.record))),
     }
@@ -194,6 +196,53 @@ impl Writing<'_> {
         row.locator.iter().chain(rule).cloned().collect()
     }
 
+    /// Refuses to delete a row that holds, beside its document, what history could not bring back.
+    /// A column that fills itself anew each time is no such thing.
+    fn check_nothing_lost(&self, params: &[Cell]) -> Result<(), AdapterError> {
+        let table = self.table;
+        let others: Vec<&Column> = match table.doc {
+            None => return Ok(()),
+            Some(doc) => {
+                let other = |at: &usize| *at != doc && !table.decides_liveness(*at);
+                (0..table.columns.len()).filter(other).map(|at| &table.columns[at]).collect()
+            }
+        };
+        let others: Vec<&Column> = others.into_iter().filter(|column| column.writer == Writer::Anyone).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = others.iter().map(|column| quoted(&column.name)).collect();
+        let sql =
+            format!("SELECT {} FROM {} WHERE {}", names.join(", "), quoted(&table.config.table), table.locator(1));
+        let mut statement = self.conn.statement(&sql)?;
+        let mut rows = statement.query(params_from_iter(params)).sql()?;
+        let Some(row) = rows.next().sql()? else { return Ok(()) };
+        let mut lost: Vec<&str> = Vec::new();
+        for (n, column) in others.iter().enumerate() {
+            let cell = row.get_ref(n).sql()?;
+            let kept = cell == ValueRef::Null
+                || match &column.default {
+                    Default::None => false,
+                    Default::Constant(constant) => borrowed(constant) == cell,
+                    Default::Varies => true,
+                };
+            if !kept {
+                lost.push(&column.name);
+            }
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        Err(AdapterError::Refused {
+            record: self.record.clone(),
+            reason: format!(
+                "its row also holds {}, which history does not keep; delete the row with your own tools, then run: cfg adopt {}",
+                lost.join(", "),
+                self.record.id
+            ),
+        })
+    }
+
     /// Runs a statement that must write exactly one row.
     fn run_one(&self, sql: &str, params: Vec<Cell>) -> Result<(), AdapterError> {
         let written = self.conn.statement(sql)?.execute(params_from_iter(params));
@@ -232,6 +281,37 @@ impl Writing<'_> {
         );
         self.run_one(&sql, row.into_values().collect())?;
         self.verify_one()
+    }
+
+    /// Makes sure that a new row holds what its entry says: where the table fills in more (a default that
+    /// varies, a trigger), the record would be dirty from its first moment.
+    fn verify_seeded(&self, change: &PreparedChange) -> Result<(), AdapterError> {
+        let expected = change.new_head.and_then(|head| head.oid);
+        let (None, Some(expected)) = (self.table.doc, expected) else { return Ok(()) };
+        let Some(Ok(native)) = self.live_rows()?.pop().map(|row| row.native) else { return Err(self.live_rule()) };
+        let image = Image { table: Arc::clone(self.table), native };
+        let policy = &self.table.config.policy;
+        let Ok(there) = image.value() else { return Err(self.live_rule()) };
+        if oid(&there, policy).is_ok_and(|there| there == expected) {
+            return Ok(());
+        }
+        let LiveWrite::Seed(doc) = &change.live else { return Ok(()) };
+        let null = Value::Null;
+        let filled: Vec<&str> = self
+            .table
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .filter(|name| policy.treatment(&FieldPath::key(*name)) == Treatment::Versioned)
+            .filter(|name| doc.get(name).unwrap_or(&null) != there.get(name).unwrap_or(&null))
+            .collect();
+        Err(AdapterError::Refused {
+            record: self.record.clone(),
+            reason: format!(
+                "the table itself fills in {}; give the new record a value there, or add it to ignore_fields",
+                filled.join(", ")
+            ),
+        })
     }
 
     /// Makes sure that exactly one row satisfies the live rule for this record.

@@ -70,7 +70,22 @@ struct Reader<'c> {
 struct Pending {
     id: IdKey,
     live: Found,
-    head: Option<HeadState>,
+    head: Standing,
+}
+
+/// What the history says of a record.
+enum Standing {
+    Untracked,
+    At(HeadState),
+    /// The record has a history, and its head is gone or damaged: why, without values.
+    Lost(String),
+}
+
+fn standing(head: Result<HeadState, AdapterError>) -> Standing {
+    match head {
+        Ok(head) => Standing::At(head),
+        Err(error) => Standing::Lost(format!("{error}; cfg fsck says more, and a backup has it as it was")),
+    }
 }
 
 /// What is known of a record's live rows before one is read.
@@ -122,7 +137,7 @@ impl<'c> Reader<'c> {
         if self.has_history {
             let names = &self.conn.shared.names;
             let sql = format!(
-                "SELECT r.id_key, {} FROM {} r CROSS JOIN {} h ON h.record_no = r.record_no \
+                "SELECT r.id_key, {} FROM {} r LEFT JOIN {} h ON h.record_no = r.record_no \
                  WHERE r.env = ?1 AND r.collection = ?2 ORDER BY r.id_key",
                 heads::COLUMNS,
                 names.records,
@@ -139,18 +154,18 @@ impl<'c> Reader<'c> {
                         order => {
                             let Some((other, other_found)) = live.next() else { break };
                             if order == Ordering::Less {
-                                add(Pending { id: other, live: other_found, head: None }, out)?;
+                                add(Pending { id: other, live: other_found, head: Standing::Untracked }, out)?;
                             } else {
                                 found = other_found;
                             }
                         }
                     }
                 }
-                add(Pending { id, live: found, head: Some(heads::read(row, 1)?) }, out)?;
+                add(Pending { id, live: found, head: standing(heads::read_or_lost(row, 1)) }, out)?;
             }
         }
         for (id, found) in live {
-            add(Pending { id, live: found, head: None }, out)?;
+            add(Pending { id, live: found, head: Standing::Untracked }, out)?;
         }
         self.emit(run, out)
     }
@@ -202,12 +217,12 @@ impl<'c> Reader<'c> {
         let pending = ids.iter().zip(found).map(|(id, live)| Pending {
             id: (*id).clone(),
             live,
-            head: heads.remove(id.as_str()),
+            head: heads.remove(id.as_str()).unwrap_or(Standing::Untracked),
         });
         self.emit(pending.collect(), out)
     }
 
-    fn heads_of(&self, ids: &[&IdKey]) -> Result<HashMap<String, HeadState>, AdapterError> {
+    fn heads_of(&self, ids: &[&IdKey]) -> Result<HashMap<String, Standing>, AdapterError> {
         if !self.has_history {
             return Ok(HashMap::new());
         }
@@ -215,7 +230,7 @@ impl<'c> Reader<'c> {
         let sql = format!(
             "SELECT k.value, {} FROM json_each(?1) k \
              CROSS JOIN {} r ON r.env = ?2 AND r.collection = ?3 AND r.id_key = k.value \
-             CROSS JOIN {} h ON h.record_no = r.record_no",
+             LEFT JOIN {} h ON h.record_no = r.record_no",
             heads::COLUMNS,
             names.records,
             names.heads
@@ -225,7 +240,7 @@ impl<'c> Reader<'c> {
         let mut rows = statement.query([list.as_str(), self.env.as_str(), self.collection.as_str()]).sql()?;
         let mut heads = HashMap::with_capacity(ids.len());
         while let Some(row) = rows.next().sql()? {
-            heads.insert(row.get(0).sql()?, heads::read(row, 1)?);
+            heads.insert(row.get(0).sql()?, standing(heads::read_or_lost(row, 1)));
         }
         Ok(heads)
     }
@@ -280,7 +295,13 @@ impl<'c> Reader<'c> {
             }
         };
         let record = RecordKey { env: self.env.clone(), collection: self.collection.clone(), id: pending.id };
-        out.push(RecordState { record, live, head: pending.head, clock: self.clock }, bytes)
+        let (live, head) = match pending.head {
+            Standing::Untracked => (live, None),
+            Standing::At(head) => (live, Some(head)),
+            // Without its head the record looks untracked, and is not: nothing may be planned on it.
+            Standing::Lost(reason) => (Live::Unreadable { reason }, None),
+        };
+        out.push(RecordState { record, live, head, clock: self.clock }, bytes)
     }
 }
 

@@ -1,17 +1,22 @@
 //! A live table as the database describes it, and the statements that read and write it.
 
+use std::collections::BTreeMap;
+
 use cfg_engine::Value;
 use cfg_engine::adapter::AdapterError;
 use cfg_engine::config::{CollectionConfig, IdType, Shape};
 use cfg_engine::document::{Extended, Object};
-use cfg_engine::history::IdKey;
+use cfg_engine::history::{IdKey, NameError};
 use rusqlite::types::{Value as Cell, ValueRef};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params_from_iter};
 
 use crate::cell::{Affinity, Column, Default, Kind, Writer};
 use crate::errors::{OrAdapterError, setup};
 use crate::rule::Rule;
 use crate::sql::quoted;
+
+/// How many of the rows without a usable id are named.
+const ROWS_NAMED: usize = 10;
 
 /// A collection's live table: its columns, how a row is found, and SQL that is built once.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ impl LiveTable {
     pub(crate) fn describe(db: &Connection, config: &CollectionConfig) -> Result<Self, AdapterError> {
         let (without_rowid, exact) = table_kind(db, config)?;
         let alias = if without_rowid { None } else { rowid_alias(db, &exact)? };
-        let mut columns = columns(db, config, &exact, alias)?;
+        let mut columns = columns(db, &exact, alias)?;
         let place = |name: &str| -> Result<usize, AdapterError> {
             columns.iter().position(|c| c.name == name).ok_or_else(|| missing_column(config, name, &columns))
         };
@@ -88,26 +93,71 @@ impl LiveTable {
     /// Returns the record id that a row holds, `first` being the place of the id's first column.
     /// `None` for what cannot be an id (NULL, a fraction): such a row is no record.
     pub(crate) fn id_of(&self, row: &Row<'_>, first: usize) -> Option<IdKey> {
-        let part = |n: usize| -> Option<Value> {
-            Some(match row.get_ref(first + n).ok()? {
-                ValueRef::Null => return None,
+        self.id_or_reason(row, first).ok()
+    }
+
+    /// As [`id_of`](Self::id_of), with the reason why there is none.
+    fn id_or_reason(&self, row: &Row<'_>, first: usize) -> Result<IdKey, &'static str> {
+        let part = |n: usize| -> Result<Value, &'static str> {
+            Ok(match row.get_ref(first + n).map_err(|_| "unreadable")? {
+                ValueRef::Null => return Err("NULL"),
                 ValueRef::Integer(n) => Value::from(n),
                 ValueRef::Real(n) => Value::from(n),
-                ValueRef::Text(bytes) => Value::from(std::str::from_utf8(bytes).ok()?),
+                ValueRef::Text(bytes) => Value::from(std::str::from_utf8(bytes).map_err(|_| "text that is not UTF-8")?),
                 ValueRef::Blob(bytes) if bytes.len() == 16 && self.columns[self.id[n]].kind == Kind::Uuid => {
                     Value::from(Extended::Binary { subtype: 4, bytes: bytes.to_vec() })
                 }
-                ValueRef::Blob(_) => return None,
+                ValueRef::Blob(_) => return Err("a BLOB that is no UUID"),
             })
         };
         let value = match self.config.id_fields.as_slice() {
             [_] => part(0)?,
             fields => {
-                let members = fields.iter().enumerate().map(|(n, field)| Some((field.clone(), part(n)?)));
-                Value::Object(members.collect::<Option<Object>>()?)
+                let members = fields.iter().enumerate().map(|(n, field)| Ok((field.clone(), part(n)?)));
+                Value::Object(members.collect::<Result<Object, &'static str>>()?)
             }
         };
-        IdKey::from_value(&value).ok()
+        IdKey::from_value(&value).map_err(|error| match error {
+            NameError::IdTooLong => "longer than an id may be",
+            _ => "a number with a fraction or another value that no id has",
+        })
+    }
+
+    /// Says how many live rows belong to no record because of their id, why, and how to find them.
+    fn advice_on_ids(&self, db: &Connection) -> Result<Option<String>, AdapterError> {
+        let mut reasons: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut some: Vec<String> = Vec::new();
+        let mut statement = db.prepare(&self.sql.scan).sql()?;
+        let mut rows = statement.query(params_from_iter(self.rule.params())).sql()?;
+        while let Some(row) = rows.next().sql()? {
+            if let Err(reason) = self.id_or_reason(row, 1) {
+                *reasons.entry(reason).or_default() += 1;
+                if let Some(rowid) = row.get::<_, Option<i64>>(0).sql()?.filter(|_| some.len() < ROWS_NAMED) {
+                    some.push(rowid.to_string());
+                }
+            }
+        }
+        if reasons.is_empty() {
+            return Ok(None);
+        }
+        let count: u64 = reasons.values().sum();
+        let reasons: Vec<String> = reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+        let fields: Vec<String> = self.config.id_fields.iter().map(|field| quoted(field)).collect();
+        let shown: Vec<String> = fields.iter().map(|field| format!("typeof({field}), quote({field})")).collect();
+        let filter = match (self.rowid, some.is_empty()) {
+            (Some(rowid), false) => format!(" WHERE {rowid} IN ({})", some.join(", ")),
+            _ => String::new(),
+        };
+        Ok(Some(format!(
+            "table {} has {count} live {} that cannot be versioned and that no other verb shows: the id ({}) is {}; \
+             look at them and give them ids: SELECT {} FROM {}{filter};",
+            self.config.table,
+            if count == 1 { "row" } else { "rows" },
+            self.config.id_fields.join(", "),
+            reasons.join(", "),
+            shown.join(", "),
+            quoted(&self.config.table),
+        )))
     }
 
     /// Returns the value of each id column for a record's id, in the order of the configuration.
@@ -159,26 +209,28 @@ impl LiveTable {
 
     /// Returns advice about the table that is no error.
     pub(crate) fn advice(&self, db: &Connection) -> Result<Vec<String>, AdapterError> {
+        let mut advice: Vec<String> = self.advice_on_ids(db)?.into_iter().collect();
         let rowid_is_id = self.id.len() == 1 && rowid_alias(db, &self.config.table)?.is_some_and(|at| at == self.id[0]);
         if rowid_is_id || self.has_id_index(db)? {
-            return Ok(Vec::new());
+            return Ok(advice);
         }
         let fields: Vec<String> = self.config.id_fields.iter().map(|field| quoted(field)).collect();
         let name = quoted(&format!("{}_{}", self.config.table, self.config.id_fields.join("_")));
-        Ok(vec![format!(
+        advice.push(format!(
             "table {} has no index that starts with {}, so finding one record reads the whole table; create one: \
              CREATE INDEX {name} ON {} ({});",
             self.config.table,
             self.config.id_fields.join(", "),
             quoted(&self.config.table),
             fields.join(", "),
-        )])
+        ));
+        Ok(advice)
     }
 
     fn has_id_index(&self, db: &Connection) -> Result<bool, AdapterError> {
         let sql = "SELECT il.name, ii.cid FROM pragma_index_list(?1) il, pragma_index_info(il.name) ii \
                    WHERE il.partial = 0 ORDER BY il.name, ii.seqno";
-        let mut indexes: std::collections::BTreeMap<String, Vec<i64>> = std::collections::BTreeMap::new();
+        let mut indexes: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         let mut statement = db.prepare(sql).sql()?;
         let mut rows = statement.query([&self.config.table]).sql()?;
         while let Some(row) = rows.next().sql()? {
@@ -275,12 +327,7 @@ fn table_kind(db: &Connection, config: &CollectionConfig) -> Result<(bool, Strin
     Ok((without_rowid, name))
 }
 
-fn columns(
-    db: &Connection,
-    config: &CollectionConfig,
-    exact: &str,
-    alias: Option<usize>,
-) -> Result<Vec<Column>, AdapterError> {
+fn columns(db: &Connection, exact: &str, alias: Option<usize>) -> Result<Vec<Column>, AdapterError> {
     let sql = "SELECT name, type, \"notnull\", dflt_value, hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1";
     let mut statement = db.prepare(sql).sql()?;
     let mut rows = statement.query([exact]).sql()?;
@@ -293,10 +340,7 @@ fn columns(
         if matches!(hidden, 2 | 3) || alias == Some(columns.len()) {
             column.writer = Writer::Database;
         }
-        // Only a row that is the record asks for defaults.
-        if let Some(expression) = row.get::<_, Option<String>>(3).sql()?
-            && config.shape == Shape::Row
-        {
+        if let Some(expression) = row.get::<_, Option<String>>(3).sql()? {
             column.default = evaluate(db, &expression, column.affinity);
         }
         columns.push(column);

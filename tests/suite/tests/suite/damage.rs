@@ -391,10 +391,10 @@ async fn a_lost_head_concerns_one_record_in_sqlite() {
     file.db.execute_batch("DELETE FROM config_heads WHERE record_no = (SELECT record_no FROM cfg_records WHERE id_key = '\"planner\"'); UPDATE agents SET doc = '{\"name\":\"drift\"}'").unwrap();
     let refused =
         file.project.commit(&Commit::new(planner.clone(), value(r#"{"name": "x"}"#)), &because("x")).await.unwrap_err();
-    assert_eq!(refused.code(), "damaged", "{refused}");
+    assert_eq!(refused.code(), "unreadable", "{refused}");
     let report = file.project.adopt(&Adopt::All, &because("x"), None).await.unwrap();
     let failed: Vec<(&RecordKey, &str)> = report.failed().map(|(r, e)| (r, e.code())).collect();
-    assert_eq!((report.written().count(), failed), (1, vec![(&planner, "damaged")]));
+    assert_eq!((report.written().count(), failed), (1, vec![(&planner, "unreadable")]));
 }
 
 /// What cannot even be read is named too, and everything else is still checked.

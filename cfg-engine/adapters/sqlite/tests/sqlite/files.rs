@@ -20,6 +20,13 @@ fn setup(error: &AdapterError) -> (&str, &str) {
     }
 }
 
+fn unreachable(error: &AdapterError) -> &str {
+    match error {
+        AdapterError::Unreachable { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn open(options: SqliteOptions) -> AdapterError {
     match SqliteAdapter::open(options) {
         Ok(_) => panic!("it opened"),
@@ -32,7 +39,7 @@ fn files_that_cannot_be_opened_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing.db");
     let error = open(SqliteOptions::new(&missing, Vec::new()));
-    assert!(setup(&error).0.starts_with("there is no database file"), "{error}");
+    assert!(unreachable(&error).starts_with("there is no database file"), "{error}");
     assert!(!missing.exists());
     SqliteAdapter::open(SqliteOptions { create: true, ..SqliteOptions::new(&missing, Vec::new()) }).unwrap();
     assert!(missing.exists());
@@ -40,10 +47,10 @@ fn files_that_cannot_be_opened_are_told_apart() {
     let text = directory.path().join("notes.txt");
     std::fs::write(&text, "not a database, but long enough to be looked at. ".repeat(30)).unwrap();
     let error = open(SqliteOptions::new(&text, Vec::new()));
-    assert!(setup(&error).0.contains("not a SQLite database"), "{error}");
+    assert!(unreachable(&error).contains("not a SQLite database"), "{error}");
 
     let error = open(SqliteOptions::new(directory.path(), Vec::new()));
-    assert!(setup(&error).0.contains("cannot be opened"), "{error}");
+    assert!(unreachable(&error).contains("cannot be opened"), "{error}");
     for name in ["", ":memory:"] {
         assert!(
             setup(&open(SqliteOptions { create: true, ..SqliteOptions::new(name, Vec::new()) })).0.contains("a file")

@@ -15,6 +15,47 @@ fn filled(rows: usize) -> Store {
     Store::new(&sql, collection(Shape::Doc))
 }
 
+/// Such a record looks untracked and can never be committed: an error that names the way out, for it alone.
+#[test]
+fn a_lost_or_damaged_head_is_its_records_own_trouble() {
+    for damage in [
+        "DELETE FROM config_heads WHERE record_no = 1",
+        "UPDATE config_heads SET head_entry_id = x'00' WHERE record_no = 1",
+    ] {
+        let store = filled(2);
+        store.commit("\"a1\"", vec![set("n", "7")]);
+        store.commit("\"a2\"", vec![set("n", "7")]);
+        store.db.execute_batch(damage).unwrap();
+        let scopes = [Scope::All(None), Scope::Records(vec![store.record("\"a1\""), store.record("\"a2\"")])];
+        for scope in scopes {
+            let states = store.states(&scope).unwrap();
+            assert!(matches!(&states[0].live, Live::Unreadable { reason } if reason.contains("cfg fsck")), "{damage}");
+            assert!(matches!(states[1].live, Live::One(_)) && states[1].head.is_some());
+        }
+    }
+}
+
+#[test]
+fn a_document_beyond_the_limit_is_said_before_it_is_refused() {
+    let store = Store::new("CREATE TABLE agents (id TEXT PRIMARY KEY, doc TEXT)", collection(Shape::Doc));
+    let sql = "INSERT INTO agents VALUES ('a', json_object('text', hex(zeroblob(9000000))))";
+    store.db.execute_batch(sql).unwrap();
+    assert!(matches!(store.state("\"a\"").live, Live::Unreadable { reason } if reason.contains("bytes")));
+}
+
+/// Contents of another record must not get into a record's history.
+#[test]
+fn a_document_with_another_id_inside_is_not_readable() {
+    let sql = r#"CREATE TABLE agents (id TEXT PRIMARY KEY, doc TEXT);
+        INSERT INTO agents VALUES ('a', '{"id": "b", "n": 1}'), ('b', '{"id": "b", "n": 1}');"#;
+    let store = Store::new(sql, collection(Shape::Doc));
+    match store.state("\"a\"").live {
+        Live::Unreadable { reason } => assert!(reason.contains("another id in id"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(store.state("\"b\"").live, Live::One(_)));
+}
+
 #[test]
 fn a_row_that_is_no_document_says_why() {
     let sql = r#"CREATE TABLE agents (id TEXT PRIMARY KEY, doc);

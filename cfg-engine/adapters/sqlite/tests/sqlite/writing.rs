@@ -41,6 +41,25 @@ fn a_row_that_comes_back_has_the_texts_it_had() {
     }
 }
 
+/// History has the document alone: the rest of the row would be lost for ever.
+#[test]
+fn a_row_with_more_than_its_document_is_not_deleted() {
+    let store = Store::new(
+        "CREATE TABLE agents (id TEXT PRIMARY KEY, doc TEXT, level INT DEFAULT 1, owner TEXT, \
+         made TEXT DEFAULT CURRENT_TIMESTAMP); INSERT INTO agents (id, doc) VALUES ('a', '{}'), ('b', '{}'); \
+         UPDATE agents SET owner = 'ana', level = 2 WHERE id = 'a';",
+        collection(Shape::Doc),
+    );
+    match store.apply(&store.remove("\"a\"")) {
+        Err(AdapterError::Refused { reason, .. }) => {
+            assert!(reason.contains("level, owner,") && reason.contains("cfg adopt a"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(store.text("SELECT group_concat(id) FROM agents"), "a,b");
+    store.apply(&store.remove("\"b\"")).unwrap();
+}
+
 #[test]
 fn only_changed_columns_are_written() {
     let sql = r#"CREATE TABLE agents (id TEXT PRIMARY KEY, model TEXT, body JSON, seen INTEGER, token TEXT);
