@@ -305,6 +305,9 @@ impl Writing<'_> {
             .filter(|name| policy.treatment(&FieldPath::key(*name)) == Treatment::Versioned)
             .filter(|name| doc.get(name).unwrap_or(&null) != there.get(name).unwrap_or(&null))
             .collect();
+        if filled.is_empty() {
+            return Ok(());
+        }
         Err(AdapterError::Refused {
             record: self.record.clone(),
             reason: format!(

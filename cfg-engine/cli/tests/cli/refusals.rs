@@ -158,17 +158,17 @@ fn databases_that_are_not_as_they_should_be() {
 
     with("app.db", "garbage.db");
     world.file("garbage.db", "this is no database, and it is long enough to be looked at ".repeat(50));
-    assert_eq!(world.refused(6, &["status"]).0, "setup");
+    assert_eq!(world.refused(3, &["status"]).0, "unreachable");
     with("app.db", "folder");
     std::fs::create_dir(world.path().join("folder")).expect("a folder");
-    assert_eq!(world.refused(6, &["status"]).0, "setup");
+    assert_eq!(world.refused(3, &["status"]).0, "unreachable");
     with("app.db", "torn.db");
     let mut torn = std::fs::read(world.path().join("app.db")).expect("the database");
     torn[4096..].fill(0x5a);
     world.file("torn.db", torn);
     world.refused(3, &["status"]);
     with("app.db", "absent.db");
-    assert_eq!(world.refused(6, &["status"]).0, "setup");
+    assert_eq!(world.refused(3, &["status"]).0, "unreachable");
     assert!(!world.path().join("absent.db").exists());
     with("\"agent_configs\"", "\"no_table\"");
     let (code, message) = world.refused(6, &["status"]);

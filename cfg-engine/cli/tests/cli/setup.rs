@@ -91,7 +91,7 @@ fn who_asks_is_found_without_a_database() {
     );
     assert_eq!(world.json("whoami", 0, &["whoami", "--author", "bob"])["author_source"], "--author");
     world.json("config", 0, &["config"]);
-    assert_eq!(world.refused(6, &["status"]).0, "setup");
+    assert_eq!(world.refused(3, &["status"]).0, "unreachable");
 }
 
 #[test]
