@@ -231,3 +231,12 @@ async fn fsck_finds_history_of_a_collection_that_is_not_configured() {
     assert_eq!(findings.len(), 1);
     assert_eq!((&findings[0].record, findings[0].code), (&planner, "unconfigured"));
 }
+
+#[tokio::test]
+async fn a_document_with_a_member_named_like_the_base_reads_back_from_its_file() {
+    let (project, adapter) = project().await;
+    adapter.raw_insert("configs", json(r#"{"config_id": "planner", "$cfg": {"mine": 1}, "n": 1}"#));
+    let read = project.get(&project.record("planner").await.unwrap()).await.unwrap();
+    let (doc, base) = cfg_engine::engine::parse_document(&read.to_file().to_interchange()).unwrap();
+    assert_eq!((doc, base), (read.doc, Some(read.base)));
+}

@@ -80,6 +80,10 @@ impl Document {
 
     /// Returns the document with its base as first member, for a file.
     pub fn to_file(&self) -> Value {
+        // A document with a member of that name is written as `get` replies, which reads back as well.
+        if self.doc.get(BASE_MEMBER).is_some() {
+            return Value::Object(self.to_object());
+        }
         let mut members = Object::new().with(BASE_MEMBER, self.base.to_object());
         if let Some(object) = self.doc.as_object() {
             for (key, value) in object {
