@@ -109,7 +109,10 @@ impl IdKey {
     /// # Ok::<(), cfg_engine::history::NameError>(())
     /// ```
     pub fn from_value(id: &Value) -> Result<Self, NameError> {
-        let text = part(id)?.to_interchange();
+        let text = match id {
+            Value::String(text) => id_text(text),
+            other => part(other)?.to_interchange(),
+        };
         if text.len() > MAX_ID_BYTES {
             return Err(NameError::IdTooLong);
         }
@@ -122,6 +125,11 @@ impl IdKey {
     ///
     /// [`NameError::IdType`] if it is no id.
     pub fn from_stored(text: &str) -> Result<Self, NameError> {
+        // A string without escapes is its own compact JSON; nearly all ids are.
+        let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        if inside.is_some_and(is_unescaped) && text.len() <= MAX_ID_BYTES {
+            return Ok(Self(text.into()));
+        }
         let value = Value::from_interchange(text).map_err(|_| NameError::IdType("broken text"))?;
         Self::from_value(&value)
     }
@@ -151,6 +159,15 @@ impl IdKey {
         }
         out
     }
+}
+
+fn id_text(text: &str) -> String {
+    if is_unescaped(text) { format!("\"{text}\"") } else { Value::from(text).to_interchange() }
+}
+
+/// Returns whether a text stands in JSON as it is.
+fn is_unescaped(text: &str) -> bool {
+    !text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\')
 }
 
 fn part(id: &Value) -> Result<Value, NameError> {

@@ -139,6 +139,16 @@ fn histories() -> impl Strategy<Value = Vec<Span>> {
 }
 
 proptest! {
+    /// An id's key is its compact JSON, whatever stands in it, and history gives back the same key.
+    #[test]
+    fn an_id_key_is_the_compact_json(id in "\\PC{0,12}|[\\x00-\\x7f\"\\\\]{0,12}") {
+        let value = Value::from(id);
+        let key = IdKey::from_value(&value).expect("a short text is an id");
+        prop_assert_eq!(key.as_str(), value.to_interchange());
+        prop_assert_eq!(IdKey::from_stored(key.as_str()), Ok(key.clone()));
+        prop_assert_eq!(key.to_value(), value);
+    }
+
     /// At every instant at most one entry holds, and exactly one from the first on; HEAD holds at the end.
     #[test]
     fn intervals_neither_overlap_nor_leave_gaps(spans in histories(), at in 0..130_i64) {
