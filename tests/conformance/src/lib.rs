@@ -2,7 +2,7 @@
 //!
 //! An adapter joins by implementing [`Harness`] for its store and naming it once:
 //!
-//! ```ignore
+//! ```text
 //! cfg_engine_conformance::tests!(memory_row, MemoryHarness::new(Shape::Row), may_lack: []);
 //! ```
 //!
