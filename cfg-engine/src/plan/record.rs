@@ -170,12 +170,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
         }
         None => {
             let seed = seed_document(target, record, rules)?;
-            let mut meta = rules.meta(input.meta);
-            list_secrets(&mut meta, "secrets", &held_secrets(&seed.value, policy));
-            entries.push(seed.entry(Op::Commit, base, meta, policy));
-            change.live = LiveWrite::Seed(seed.value.as_ref().clone());
-            change.expected_live = ExpectedLive::Absent;
-            change.after = Some(seed.value);
+            entries.push(seed.become_live(&mut change, Op::Commit, base, rules.meta(input.meta), policy));
         }
     }
     change.entries = entries;
@@ -255,11 +250,7 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
                 return Err(Error::SecretsNeeded { record: record.clone(), fields: lost });
             }
             let seed = seed_document(target, record, rules)?;
-            list_secrets(&mut meta, "secrets", &held_secrets(&seed.value, policy));
-            entries.push(seed.entry(Op::Restore, None, meta, policy));
-            change.live = LiveWrite::Seed(seed.value.as_ref().clone());
-            change.expected_live = ExpectedLive::Absent;
-            change.after = Some(seed.value);
+            entries.push(seed.become_live(&mut change, Op::Restore, None, meta, policy));
         }
     }
     change.entries = entries;
@@ -509,6 +500,23 @@ pub(crate) struct Seeded {
 }
 
 impl Seeded {
+    /// Makes this document the new live row of a change; returns the entry that records it.
+    fn become_live(
+        self,
+        change: &mut PlannedChange,
+        op: Op,
+        base: Option<Vec<EntryId>>,
+        mut meta: Object,
+        policy: &FieldPolicy,
+    ) -> PlannedEntry {
+        list_secrets(&mut meta, "secrets", &held_secrets(&self.value, policy));
+        let entry = self.entry(op, base, meta, policy);
+        change.live = LiveWrite::Seed(self.value.as_ref().clone());
+        change.expected_live = ExpectedLive::Absent;
+        change.after = Some(self.value);
+        entry
+    }
+
     fn entry(&self, op: Op, base: Option<Vec<EntryId>>, meta: Object, policy: &FieldPolicy) -> PlannedEntry {
         PlannedEntry {
             op,
