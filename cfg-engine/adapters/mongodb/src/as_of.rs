@@ -1,0 +1,277 @@
+//! What was live, or was HEAD, at an instant.
+//!
+//! Over all records the stored intervals answer: one range of an index, led by the end that leaves fewer
+//! entries over. For records asked for by name, and for questions on both axes (whose answer the
+//! intervals do not hold), each record's entries are walked from the newest in valid order.
+
+use std::collections::BTreeSet;
+
+use bson::raw::RawDocument;
+use bson::{Bson, Document, doc};
+use cfg_engine::adapter::{AdapterError, AsOf, AsOfRow, Detail, EntryAddress, Scope};
+use cfg_engine::history::{Entry, EnvName, RecordKey, Timestamp};
+use mongodb::ClientSession;
+
+use crate::entries::{Rows, address_fields, collections, of_collection, of_collections, read_address, read_entry};
+use crate::prepare::{date, record_filter};
+use crate::schema;
+use crate::store::Store;
+use crate::streams::{Halt, Sink};
+
+/// How many records one query asks for.
+const RUN: usize = 500;
+
+/// Streams the entries that an as-of question picks.
+pub(crate) async fn entries(
+    store: &Store,
+    env: &EnvName,
+    scope: &Scope,
+    at: AsOf,
+    detail: Detail,
+    out: &mut Sink<AsOfRow<Entry>>,
+) -> Result<(), Halt> {
+    let fields = match detail {
+        Detail::Header => doc! { "$project": { "doc": 0 } },
+        Detail::Document => doc! { "$match": {} },
+    };
+    let show = |row: &RawDocument| {
+        let entry = read_entry(store, row)?;
+        // A tombstone holds: nothing was live.
+        Ok(entry.header.oid.is_some().then(|| (entry, row.as_bytes().len())))
+    };
+    pick(store, env, scope, at, (fields, Sorted::There), show, |_, _| std::cmp::Ordering::Equal, out).await
+}
+
+/// Streams the addresses that an as-of question picks.
+pub(crate) async fn addresses(
+    store: &Store,
+    env: &EnvName,
+    scope: &Scope,
+    at: AsOf,
+    out: &mut Sink<AsOfRow<EntryAddress>>,
+) -> Result<(), Halt> {
+    let show = |row: &RawDocument| {
+        let entry = read_address(row)?;
+        Ok(entry.oid.is_some().then_some((entry, 0)))
+    };
+    // Addresses are small: sorting them here is cheaper than having them sorted.
+    let fields = (doc! { "$project": address_fields() }, Sorted::Here);
+    pick(store, env, scope, at, fields, show, |a, b| a.record.cmp(&b.record), out).await
+}
+
+/// Where the answers for a whole collection are brought into the order of record keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sorted {
+    There,
+    Here,
+}
+
+#[expect(clippy::too_many_arguments, reason = "the question, and what the answers become")]
+async fn pick<T>(
+    store: &Store,
+    env: &EnvName,
+    scope: &Scope,
+    at: AsOf,
+    (fields, sorted): (Document, Sorted),
+    show: impl Fn(&RawDocument) -> Result<Option<(T, usize)>, AdapterError>,
+    order: impl Fn(&T, &T) -> std::cmp::Ordering,
+    out: &mut Sink<AsOfRow<T>>,
+) -> Result<(), Halt> {
+    let mut session = store.snapshot_of_history().await?;
+    let queries = match (scope, at) {
+        (Scope::All(name), AsOf::Valid(valid)) => {
+            let of = of_collections(env, &collections(store, name.as_ref()));
+            let index = if nearer_to_now(store, &mut session, env, valid).await? { "valid_to" } else { "valid_from" };
+            vec![Query {
+                from: From::Entries,
+                pipeline: by_valid(store, &of, valid, &fields, sorted),
+                hint: Some(index),
+            }]
+        }
+        (Scope::All(name), AsOf::Recorded(recorded)) => {
+            let mut filter = of_collections(env, &collections(store, name.as_ref()));
+            filter.insert("recorded_at", doc! { "$lte": date(recorded) });
+            filter.insert("superseded_at", doc! { "$gt": date(recorded) });
+            let mut pipeline = vec![doc! { "$match": filter }, fields];
+            pipeline.extend(sort(sorted));
+            vec![Query { from: From::Entries, pipeline, hint: Some("superseded_at") }]
+        }
+        (Scope::All(name), AsOf::Both { recorded, valid }) => {
+            let range = |collection| doc! { "_id": of_collection(env, collection) };
+            let all = collections(store, name.as_ref());
+            all.iter().map(|collection| greatest(store, range(collection), recorded, valid, &fields)).collect()
+        }
+        (Scope::Records(records), at) => {
+            let (recorded, valid) = match at {
+                AsOf::Valid(valid) => (Timestamp::OPEN, valid),
+                AsOf::Recorded(recorded) => (recorded, Timestamp::OPEN),
+                AsOf::Both { recorded, valid } => (recorded, valid),
+            };
+            let records: Vec<&RecordKey> = records.iter().collect::<BTreeSet<_>>().into_iter().collect();
+            let query = |records: &[&RecordKey]| {
+                let keys: Vec<Bson> = records.iter().map(|record| record_filter(record).into()).collect();
+                greatest(store, doc! { "_id": { "$in": keys } }, recorded, valid, &fields)
+            };
+            records.chunks(RUN).map(query).collect()
+        }
+    };
+    let mut held = Vec::new();
+    for query in queries {
+        let unsorted = sorted == Sorted::Here && matches!(query.from, From::Entries);
+        let mut rows = query.run(store, &mut session).await?;
+        while let Some(row) = rows.next(&mut session).await? {
+            let estimated_before_import = row.get_bool("estimated_before_import").unwrap_or_default();
+            let Some((entry, bytes)) = show(row)? else { continue };
+            let row = AsOfRow { entry, estimated_before_import };
+            if unsorted {
+                held.push(row);
+            } else {
+                out.push(row, bytes).await?;
+            }
+        }
+    }
+    held.sort_unstable_by(|a: &AsOfRow<T>, b| order(&a.entry, &b.entry));
+    for row in held {
+        out.push(row, 0).await?;
+    }
+    Ok(())
+}
+
+enum From {
+    Entries,
+    Heads,
+}
+
+struct Query {
+    from: From,
+    pipeline: Vec<Document>,
+    /// The index on entries by its short name.
+    hint: Option<&'static str>,
+}
+
+impl Query {
+    async fn run<'s>(self, store: &'s Store, session: &mut ClientSession) -> Result<Rows<'s>, AdapterError> {
+        let collection = match self.from {
+            From::Entries => store.entries(),
+            From::Heads => store.heads(),
+        };
+        let mut find = collection.aggregate(self.pipeline).allow_disk_use(true).batch_size(5000);
+        if let Some(index) = self.hint {
+            find = find.hint(mongodb::options::Hint::Name(schema::index_name(index)));
+        }
+        let cursor = find.session(session).await.map_err(|error| match crate::errors::code(&error) {
+            // A hint that names no index.
+            Some(2) => crate::errors::setup(
+                "an index of the history is missing",
+                "run `cfg init` again: it creates what is missing of the engine's own collections",
+            ),
+            _ => store.place.error(&error),
+        })?;
+        Ok(Rows::of(store, cursor.with_type()))
+    }
+}
+
+/// `valid_from <= T < valid_to`, and the estimated baselines that T lies before. Empty intervals, among
+/// them those of redact entries, hold no instant.
+fn by_valid(store: &Store, of: &Document, valid: Timestamp, fields: &Document, sorted: Sorted) -> Vec<Document> {
+    let mut filter = of.clone();
+    filter.insert("valid_to", doc! { "$gt": date(valid) });
+    filter.insert("valid_from", doc! { "$lte": date(valid) });
+    let mut estimated = of.clone();
+    estimated.insert("valid_from_estimated", true);
+    estimated.insert("valid_from", doc! { "$gt": date(valid) });
+    estimated.insert("op", doc! { "$ne": "redact" });
+    let least = of_same_record(&[doc! { "op": { "$ne": "redact" } }], 1, &doc! { "$project": { "_id": 1 } });
+    let mut pipeline = vec![
+        doc! { "$match": filter },
+        fields.clone(),
+        doc! { "$unionWith": { "coll": &store.names.history, "pipeline": [
+            { "$match": estimated },
+            fields.clone(),
+            { "$lookup": { "from": &store.names.history, "let": record_variables(), "pipeline": least, "as": "least" } },
+            { "$match": { "$expr": { "$eq": [{ "$first": "$least._id" }, "$_id"] } } },
+            { "$set": { "estimated_before_import": true } },
+            { "$unset": "least" },
+        ] } },
+    ];
+    pipeline.extend(sort(sorted));
+    pipeline
+}
+
+fn sort(sorted: Sorted) -> Option<Document> {
+    (sorted == Sorted::There).then(|| doc! { "$sort": { "_id": 1 } })
+}
+
+/// The definition: among the entries of a record recorded and valid by then, the greatest in valid
+/// order; and where there is none, the least of all, if it is an estimated baseline.
+fn greatest(store: &Store, heads: Document, recorded: Timestamp, valid: Timestamp, fields: &Document) -> Query {
+    let known = doc! { "op": { "$ne": "redact" }, "recorded_at": { "$lte": date(recorded) } };
+    let by_then = of_same_record(&[known.clone(), doc! { "valid_from": { "$lte": date(valid) } }], -1, fields);
+    let least = of_same_record(&[known], 1, fields);
+    let history = &store.names.history;
+    let pipeline = vec![
+        doc! { "$match": heads },
+        doc! { "$sort": { "_id": 1 } },
+        doc! { "$project": { "_id": 1 } },
+        doc! { "$lookup": { "from": history, "let": record_variables(), "pipeline": by_then, "as": "then" } },
+        doc! { "$lookup": { "from": history, "let": record_variables(), "pipeline": least, "as": "least" } },
+        doc! { "$replaceWith": { "$cond": [
+            { "$ne": ["$then", []] },
+            { "$first": "$then" },
+            { "$mergeObjects": [{ "$first": "$least" }, { "estimated_before_import": true }] },
+        ] } },
+        doc! { "$match": { "_id": { "$exists": true }, "$or": [
+            { "estimated_before_import": { "$exists": false } }, { "valid_from_estimated": true },
+        ] } },
+    ];
+    Query { from: From::Heads, pipeline, hint: None }
+}
+
+fn record_variables() -> Document {
+    doc! { "env": "$_id.env", "collection": "$_id.collection", "id_key": "$_id.id_key" }
+}
+
+/// The first entry of the same record in valid order (`1`) or its reverse (`-1`).
+fn of_same_record(filters: &[Document], direction: i32, fields: &Document) -> Vec<Document> {
+    let same = doc! { "$expr": { "$and": [
+        { "$eq": ["$_id.env", "$$env"] },
+        { "$eq": ["$_id.collection", "$$collection"] },
+        { "$eq": ["$_id.id_key", "$$id_key"] },
+    ] } };
+    let filters: Vec<Document> = std::iter::once(same).chain(filters.iter().cloned()).collect();
+    vec![
+        doc! { "$match": { "$and": filters } },
+        doc! { "$sort": { "valid_from": direction, "_id.seq": direction } },
+        doc! { "$limit": 1 },
+        fields.clone(),
+    ]
+}
+
+/// Few intervals end after an instant near now, few begin before an old one.
+async fn nearer_to_now(
+    store: &Store,
+    session: &mut ClientSession,
+    env: &EnvName,
+    at: Timestamp,
+) -> Result<bool, AdapterError> {
+    let bounds = match store.known_bounds() {
+        Some(bounds) => bounds,
+        None => {
+            let mut ends = [0; 2];
+            for (end, direction) in ends.iter_mut().zip([1, -1]) {
+                let sort = doc! { "_id.env": direction, "valid_from": direction };
+                let entries = store.entries();
+                let find = entries.find(doc! { "_id.env": env.as_str() }).sort(sort).limit(1);
+                let find = find.projection(doc! { "_id": 0, "valid_from": 1 });
+                let cursor = find.session(&mut *session).await.map_err(|error| store.place.error(&error))?;
+                if let Some(row) = Rows::of(store, cursor).next(session).await? {
+                    *end = row.get_datetime("valid_from").map(|at| at.timestamp_millis()).unwrap_or_default();
+                }
+            }
+            let bounds = (ends[0], ends[1]);
+            store.learn_bounds(bounds);
+            bounds
+        }
+    };
+    Ok(at.as_millis() > bounds.0 / 2 + bounds.1 / 2)
+}

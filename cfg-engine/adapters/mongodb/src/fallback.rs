@@ -1,0 +1,265 @@
+//! Applying a batch where there are no transactions: a standalone server, or live and history on two
+//! deployments. One record at a time, never on a gated env.
+//!
+//! An intent is written first, which is also the record's lock; then live; then the intent is marked, and
+//! from there on the change holds; then the entries, the ends of older ones and the head; then the intent
+//! goes. Whoever finds the intent of a program that is gone finishes it if it is marked, and drops it if
+//! it is not. A crash between the write of live and the mark leaves live as a write around the tool would.
+
+use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf, cstr};
+use bson::{Document, doc, rawdoc};
+use cfg_engine::adapter::{AdapterError, Batch, Mending, StoreFinding};
+use cfg_engine::history::RecordKey;
+use futures_util::TryStreamExt;
+use mongodb::ClientSession;
+
+use crate::apply::{self, Ended, PATIENCE, Standing, pause};
+use crate::command::{Failed, Kind, run};
+use crate::errors::{self, storage};
+use crate::heads::read_record;
+use crate::live_write;
+use crate::others::Others;
+use crate::prepare::{
+    HeadWrite, Prepared, PreparedChange, close, date, head_fields, link, put_entry, record_filter, record_key,
+};
+use crate::store::Store;
+
+/// How often live is read and written before it is given up.
+const ATTEMPTS: u32 = 12;
+
+/// Applies a batch of at most one record.
+pub(crate) async fn apply(store: &Store, prepared: &Prepared<'_>) -> Result<(), AdapterError> {
+    tracing::warn!("the server has no transactions across live and history: this write is not atomic");
+    let mut sessions = Sessions::start(store).await?;
+    check(store, &mut sessions, prepared).await?;
+    if let [change] = prepared.changes.as_slice() {
+        apply_change(store, &mut sessions, prepared, change).await?;
+    }
+    error_of(apply::write_objects(store, &mut sessions.history, prepared).await)
+}
+
+/// One session with each of the deployments.
+struct Sessions {
+    live: ClientSession,
+    history: ClientSession,
+}
+
+impl Sessions {
+    async fn start(store: &Store) -> Result<Self, AdapterError> {
+        let live = store.client.start_session().await.map_err(|error| store.place.error(&error))?;
+        let history = store.history.client().start_session().await.map_err(|error| store.place.error(&error))?;
+        Ok(Sessions { live, history })
+    }
+}
+
+fn error_of(outcome: Result<(), Ended>) -> Result<(), AdapterError> {
+    outcome.map_err(|ended| match ended {
+        Ended::Error(error) => error,
+        Ended::Unexpected => storage("the history holds an entry beyond its head; cfg fsck says more"),
+        Ended::Again => AdapterError::Busy,
+    })
+}
+
+async fn check(store: &Store, sessions: &mut Sessions, prepared: &Prepared<'_>) -> Result<(), AdapterError> {
+    let standing: Standing = match apply::read_standing(store, &mut sessions.history, prepared).await {
+        Ok(standing) => standing,
+        Err(Ended::Error(error)) => return Err(error),
+        Err(_) => return Err(AdapterError::Busy),
+    };
+    apply::check_standing(&standing, prepared)
+}
+
+async fn apply_change(
+    store: &Store,
+    sessions: &mut Sessions,
+    prepared: &Prepared<'_>,
+    change: &PreparedChange<'_>,
+) -> Result<(), AdapterError> {
+    let record = &change.change.record;
+    let head = match &change.head {
+        HeadWrite::Mend { head, tip } => {
+            let mended = apply::mended(store, &mut sessions.history, record, head, tip).await;
+            mended.map_err(|ended| match ended {
+                Ended::Error(error) => error,
+                _ => AdapterError::Busy,
+            })?
+        }
+        other => head_fields(other),
+    };
+    let intent = intent(store, prepared.batch, change, head);
+    lock(store, record, &intent).await?;
+    // Nobody else moves the head from here on; somebody may have done it before.
+    let written = match check(store, sessions, prepared).await {
+        Ok(()) => write_live(store, sessions, prepared).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = written {
+        drop_intent(store, record).await?;
+        return Err(error);
+    }
+    if !mark(store, record, prepared.batch).await? {
+        // It took so long that somebody thought this program gone.
+        return Err(AdapterError::UnknownOutcome);
+    }
+    // What fails now is finished by whoever comes next.
+    finish(store, &mut sessions.history, &intent).await.map_err(|error| {
+        tracing::warn!(%error, "a change is written and its history is not yet: it is finished by the next reconcile");
+        AdapterError::UnknownOutcome
+    })
+}
+
+/// Everything that is left to do once live is written.
+fn intent(store: &Store, batch: &Batch, change: &PreparedChange<'_>, head: RawDocumentBuf) -> RawDocumentBuf {
+    let record = &change.change.record;
+    let closed = change.change.closed.iter().map(|(seq, ends)| close(record, *seq, *ends));
+    let links = change.change.links.iter().map(|(seq, shas)| link(record, *seq, shas));
+    let closed = closed.chain(links).collect::<RawArrayBuf>();
+    let entries = change.entries.iter().collect::<RawArrayBuf>();
+    rawdoc! {
+        "_id": record_key(record),
+        "owner": store.owner.as_str(),
+        "op_id": batch.op_id().as_str(),
+        "recorded_at": date(batch.recorded_at()),
+        "put_confirmed": false,
+        "entries": entries,
+        "closed": closed,
+        "head": head,
+    }
+}
+
+/// Writes the intent, waiting for whoever is at work on the record and clearing up after whoever is gone.
+async fn lock(store: &Store, record: &RecordKey, intent: &RawDocumentBuf) -> Result<(), AdapterError> {
+    let started = store.monotonic();
+    let mut attempt = 0;
+    loop {
+        match store.intents().insert_one(intent).await {
+            Ok(_) => return Ok(()),
+            Err(error) if errors::code(&error) == Some(errors::DUPLICATE_KEY) => {}
+            Err(error) => return Err(store.place.error(&error)),
+        }
+        if store.monotonic() - started > PATIENCE / 10 {
+            tracing::debug!(%record, "somebody else is at work on the record");
+            return Err(AdapterError::Busy);
+        }
+        reconcile(store).await?;
+        attempt += 1;
+        tokio::time::sleep(pause(attempt)).await;
+    }
+}
+
+async fn drop_intent(store: &Store, record: &RecordKey) -> Result<(), AdapterError> {
+    let dropped = store.intents().delete_one(doc! { "_id": record_filter(record) }).await;
+    dropped.map(drop).map_err(|error| store.place.error(&error))
+}
+
+/// Marks the intent: from here on the change holds. Returns whether it was there.
+async fn mark(store: &Store, record: &RecordKey, batch: &Batch) -> Result<bool, AdapterError> {
+    let q = doc! { "_id": record_filter(record), "op_id": batch.op_id().as_str() };
+    let marked = store.intents().update_one(q, doc! { "$set": { "put_confirmed": true } }).await;
+    Ok(marked.map_err(|_| AdapterError::UnknownOutcome)?.matched_count == 1)
+}
+
+/// Checks live and writes it, each document only if it is still what was just read.
+async fn write_live(store: &Store, sessions: &mut Sessions, prepared: &Prepared<'_>) -> Result<(), AdapterError> {
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            tokio::time::sleep(pause(attempt)).await;
+        }
+        let writes = match live_write::check(store, &mut sessions.live, prepared).await {
+            Ok(writes) => writes,
+            Err(Ended::Error(error)) => return Err(error),
+            Err(_) => continue,
+        };
+        match apply::write_live(store, &mut sessions.live, writes).await {
+            Ok(()) => return Ok(()),
+            Err(Ended::Error(error)) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Err(AdapterError::Busy)
+}
+
+/// Writes what an intent says, as often as it takes, and removes it.
+async fn finish(store: &Store, session: &mut ClientSession, intent: &RawDocument) -> Result<(), AdapterError> {
+    let broken = || errors::damaged("an intent of a change that lacks something");
+    let list = |field: &str| -> Result<Vec<RawDocumentBuf>, AdapterError> {
+        let list = intent.get_array(field).map_err(|_| broken())?;
+        list.into_iter()
+            .map(|item| Ok(item.ok().and_then(|item| item.as_document()).ok_or_else(broken)?.to_owned()))
+            .collect()
+    };
+    let mut statements: Vec<RawDocumentBuf> = list("entries")?.iter().map(put_entry).collect();
+    statements.extend(list("closed")?);
+    let run_all = async |session: &mut ClientSession, collection: &str, statements: &[RawDocumentBuf]| match run(
+        &store.history,
+        session,
+        Kind::Update,
+        collection,
+        statements,
+    )
+    .await
+    {
+        Ok(_) => Ok(()),
+        Err(Failed::Driver(error)) => Err(store.place.error(&error)),
+        Err(Failed::Write { code, .. }) => Err(store.place.command(code, "")),
+    };
+    run_all(session, &store.names.history, &statements).await?;
+    let key = intent.get_document("_id").map_err(|_| broken())?;
+    let head = intent.get_document("head").map_err(|_| broken())?;
+    if !head.is_empty() {
+        let mut q = RawDocumentBuf::new();
+        q.append(cstr!("_id"), key);
+        let head = rawdoc! { "q": q, "u": { "$set": head.to_owned() }, "upsert": true };
+        run_all(session, &store.names.heads, &[head]).await?;
+    }
+    drop_intent(store, &read_record(key)?).await
+}
+
+/// Finishes marked intents of programs that are gone, and drops the others of them.
+pub(crate) async fn reconcile(store: &Store) -> Result<(), AdapterError> {
+    check_store(store, Mending::Repair).await.map(drop)
+}
+
+/// Finds intents of programs that are gone; a repair finishes or drops them.
+pub(crate) async fn check_store(store: &Store, mending: Mending) -> Result<Vec<StoreFinding>, AdapterError> {
+    let fail = |error: mongodb::error::Error| store.place.error(&error);
+    let cursor = store.intents().find(Document::new()).await.map_err(fail)?;
+    let intents: Vec<RawDocumentBuf> = cursor.try_collect().await.map_err(fail)?;
+    if intents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let others = Others::ask(store.history.client()).await.map_err(fail)?;
+    let mut session = store.history.client().start_session().await.map_err(fail)?;
+    let mut found = Vec::new();
+    for intent in intents {
+        let owner = intent.get_str("owner").unwrap_or_default();
+        if others.runs(owner) {
+            continue;
+        }
+        let key = intent.get_document("_id").map_err(|_| errors::damaged("an intent without a record"))?;
+        let record = read_record(key)?;
+        let confirmed = intent.get_bool("put_confirmed").unwrap_or_default();
+        match (mending, confirmed) {
+            (Mending::Look, _) => {}
+            (Mending::Repair, true) => finish(store, &mut session, &intent).await?,
+            (Mending::Repair, false) => {
+                let q = doc! { "_id": record_filter(&record), "owner": owner, "put_confirmed": false };
+                store.intents().delete_one(q).await.map_err(fail)?;
+            }
+        }
+        let (problem, repair) = if confirmed {
+            ("a change was interrupted after its live document was written", "the history of the change is written")
+        } else {
+            ("a change was interrupted before it was confirmed", "the announcement of the change is dropped")
+        };
+        found.push(StoreFinding {
+            record: Some(record),
+            seq: None,
+            code: "pending",
+            problem: problem.to_owned(),
+            repair: Some(repair.to_owned()),
+            is_mended: mending == Mending::Repair,
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,121 @@
+//! The short way through a batch: four commands, each of which carries what it expects.
+
+use bson::raw::{RawDocumentBuf, cstr};
+use bson::{doc, rawdoc};
+use cfg_engine::adapter::{ExpectedHead, ExpectedLive, LiveWrite};
+use cfg_engine::document::apply_changes;
+use cfg_engine::history::RecordKey;
+use mongodb::ClientSession;
+
+use crate::apply::{Clock, Ended, ended, leaves_live_unread, newest_tip, write_heads, write_history};
+use crate::command::{Failed, Kind, edit, run};
+use crate::expr;
+use crate::live_write::check_written;
+use crate::prepare::{Prepared, PreparedChange};
+use crate::store::Store;
+use crate::table::{Image, LiveTable};
+use crate::values;
+
+/// A batch that can go the short way: the statements on live, by collection.
+pub(crate) struct Plan {
+    live: Vec<Live>,
+}
+
+struct Live {
+    table: String,
+    /// Edits, each of which changes exactly one document or none.
+    edits: Vec<RawDocumentBuf>,
+    /// Statements that change nothing and find a second live document of a record, if there is one.
+    seconds: Vec<RawDocumentBuf>,
+}
+
+/// Returns how a batch goes the short way, if it can.
+pub(crate) fn plan(store: &Store, prepared: &Prepared<'_>) -> Option<Plan> {
+    // The clock is checked with a head that moves; objects are compared on the careful way.
+    let moves = |prepared: &PreparedChange<'_>| matches!(prepared.change.expected_head, ExpectedHead::At { .. });
+    let late = newest_tip(prepared).is_some_and(|tip| tip >= prepared.batch.recorded_at());
+    if late || !prepared.batch.objects().is_empty() || !prepared.changes.iter().any(moves) {
+        return None;
+    }
+    let mut live: Vec<Live> = Vec::new();
+    for PreparedChange { change, .. } in &prepared.changes {
+        let writes_nothing = matches!(change.expected_head, ExpectedHead::Absent) && change.entries.is_empty();
+        let mends = matches!(change.expected_head, ExpectedHead::Lost { .. }) || change.mended_tip.is_some();
+        if writes_nothing || mends {
+            return None;
+        }
+        if leaves_live_unread(change) {
+            continue;
+        }
+        let table = store.table(&change.record.collection).ok()?;
+        let (LiveWrite::Update(changes), ExpectedLive::At(image)) = (&change.live, &change.expected_live) else {
+            return None;
+        };
+        let image = &image.get::<Image>()?.0;
+        let seen = table.value(image).ok()?;
+        let mut new = seen.clone();
+        apply_changes(&mut new, changes).ok()?;
+        values::keep_widths(&seen, &mut new);
+        check_written(table, &change.record, &new).ok()?;
+        let edited = expr::rewrite(&seen, &new).ok()?;
+        if edited.writes.is_empty() {
+            return None;
+        }
+        let unmoved = expr::unmoved(table, image, &seen, changes, &edited.writes)?;
+        let mut q = RawDocumentBuf::new();
+        q.append(cstr!("_id"), image.get("_id").ok()??);
+        let second = if table.hides_id { Some(second(table, &change.record, &q)?) } else { None };
+        q.append(cstr!("$expr"), unmoved);
+        let at = match live.iter().position(|live| live.table == table.config.table) {
+            Some(at) => at,
+            None => {
+                live.push(Live { table: table.config.table.clone(), edits: Vec::new(), seconds: Vec::new() });
+                live.len() - 1
+            }
+        };
+        live[at].edits.push(edit(&q, edited.document));
+        live[at].seconds.extend(second);
+    }
+    Some(Plan { live })
+}
+
+/// The statement that finds live documents of a record beside the one that `q` finds.
+fn second(table: &LiveTable, record: &RecordKey, q: &RawDocumentBuf) -> Option<RawDocumentBuf> {
+    let mut terms = vec![table.with_ids(std::iter::once(&record.id)), table.live_filter()];
+    terms.retain(|term| !term.is_empty());
+    let filter = RawDocumentBuf::try_from(&doc! { "$and": terms }).ok()?;
+    let mut others = filter;
+    let mut place = RawDocumentBuf::new();
+    place.append(cstr!("$ne"), q.get("_id").ok()??);
+    others.append(cstr!("_id"), place);
+    Some(rawdoc! { "q": others, "u": { "$set": {} }, "multi": true, "collation": { "locale": "simple" } })
+}
+
+/// Runs the commands but for the commit.
+pub(crate) async fn write(
+    store: &Store,
+    session: &mut ClientSession,
+    plan: &Plan,
+    prepared: &Prepared<'_>,
+) -> Result<(), Ended> {
+    for live in &plan.live {
+        let statements: Vec<RawDocumentBuf> = live.edits.iter().chain(&live.seconds).cloned().collect();
+        // Each edit changes a document if it finds it, and the others never do: so as many found as there
+        // are edits, and all of them changed, is every edit once and no second document.
+        let edits = live.edits.len() as u64;
+        match run(&store.live, session, Kind::Update, &live.table, &statements).await {
+            Ok(written) if written.found == edits && written.modified == edits => {}
+            // What the server has against a document is said by the careful way, with its record.
+            Ok(_) | Err(Failed::Write { .. }) => return Err(Ended::Unexpected),
+            Err(Failed::Driver(error)) => {
+                return Err(match ended(store, &error) {
+                    // An expression that the server cannot evaluate on what is there by now.
+                    Ended::Error(_) if crate::errors::code(&error).is_some() => Ended::Unexpected,
+                    other => other,
+                });
+            }
+        }
+    }
+    write_history(store, session, prepared).await?;
+    write_heads(store, session, prepared, Clock::Check).await
+}
