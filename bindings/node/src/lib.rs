@@ -1,0 +1,13 @@
+//! The native half of the npm package: conversion only.
+//!
+//! Everything crosses as text: named values as JSON, documents as canonical Extended JSON. What a call
+//! resolves to is `{ok}` or `{error}`, and one TypeScript function makes a typed error of the second.
+//! The verbs themselves are [`cfg_engine_connect::Session`]'s.
+
+mod format;
+mod open;
+mod progress;
+mod project;
+mod reply;
+mod runtime;
+mod text;

@@ -1,0 +1,66 @@
+// How long a commit on SQLite takes from Node and from Rust, in turns, and the oid of a 2 KB document.
+//
+//     cargo build --release -p cfg-engine-benches --example session && node node/bench/speed.mjs
+//
+// Ratios of the same run count: nothing else should run beside it.
+
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { open } from "cfg-engine";
+
+const rust = fileURLToPath(new URL("../../target/release/examples/session", import.meta.url));
+const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
+const ROUNDS = 7;
+const COUNT = 400;
+
+const dir = mkdtempSync(join(tmpdir(), "cfg-engine-bench-"));
+try {
+  writeFileSync(join(dir, ".cfg.toml"), `[[collection]]\nname = "agents"\nid_field = "id"\n[env.dev]\ndatabase = "sqlite"\nuri = "app.db"\n`);
+  execFileSync("python3", ["-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('CREATE TABLE agents (id TEXT PRIMARY KEY, doc TEXT)')", join(dir, "app.db")]);
+  const doc = { n: 0, model: "large", temperature: 0.2, prompt: "You are a planner. ".repeat(40), tools: [], limits: {} };
+  for (let n = 0; n < 12; n++) {
+    doc.tools.push({ name: `tool-${n}`, enabled: n % 2 === 0, weight: n / 8, tags: ["a", "b"] });
+    doc.limits[`limit_${n}`] = n * 1000;
+  }
+  const cfg = await open({ path: dir, author: "bench@example.com" });
+  await cfg.init();
+  await cfg.batch(["rust", "node"].map((id) => ({ id, doc })), { message: "bench" });
+  console.log(`a document of ${JSON.stringify(doc).length} bytes`);
+
+  const live = await cfg.get("node");
+  let n = 0;
+  const commits = async (count) => {
+    const times = [];
+    for (let k = 0; k < count; k++) {
+      live.n = ++n;
+      const started = performance.now();
+      await cfg.commit("node", live, { message: "bench" });
+      times.push((performance.now() - started) * 1000);
+    }
+    return median(times);
+  };
+  await commits(500);
+  const found = { node: [], rust: [] };
+  for (let round = 0; round < ROUNDS; round++) {
+    found.node.push(await commits(COUNT));
+    found.rust.push(Number(execFileSync(rust, [dir, String(COUNT)], { encoding: "utf8" })));
+  }
+  // What else runs only adds, so the best round of each counts.
+  const [fromNode, fromRust] = [Math.min(...found.node), Math.min(...found.rust)];
+  console.log(`commit: ${fromNode.toFixed(0)} µs from Node, ${fromRust.toFixed(0)} µs from Rust: ${(fromNode / fromRust).toFixed(2)} times (at most 1.4)`);
+
+  const oids = [];
+  for (let round = 0; round < 200; round++) {
+    const started = performance.now();
+    for (let k = 0; k < 100; k++) cfg.oid(doc);
+    oids.push(((performance.now() - started) * 1000) / 100);
+  }
+  console.log(`oid: ${Math.min(...oids).toFixed(1)} µs (at most 25)`);
+  await cfg.close();
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}
