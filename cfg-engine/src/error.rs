@@ -1,9 +1,10 @@
 //! The engine's error: what happened, to which record, what to do next.
 
-use crate::adapter::{AdapterError, HeadState};
+use crate::adapter::{AdapterError, HeadState, Strays};
 use crate::config::LiveRuleError;
 use crate::document::{CanonicalError, FieldPath, ParseError, Step};
 use crate::history::{NameError, RecordKey, ReferenceError, Seq, TimeError};
+use crate::outcome::EXIT_PRECEDENCE;
 
 /// What a caller can do about an error. Status word and exit code derive from it in
 /// [`outcome::TABLE`](crate::outcome::TABLE).
@@ -94,6 +95,27 @@ pub enum Error {
         /// Why, without values.
         reason: String,
     },
+    /// Live rows that belong to no record, because of their ids.
+    #[error(
+        "{} live {} of {} {} not versioned: the id is {}",
+        strays.rows,
+        if strays.rows == 1 { "row" } else { "rows" },
+        strays.collection,
+        if strays.rows == 1 { "is" } else { "are" },
+        strays.reason
+    )]
+    UnusableIds {
+        /// Which.
+        strays: Strays,
+    },
+    /// Several records of one change are refused, each for its own reason; the change is all or nothing.
+    #[error("{} of {of} records are refused, and nothing was written: {}", errors.len(), names(errors))]
+    Several {
+        /// The records, each with why; two at least.
+        errors: Vec<(RecordKey, Error)>,
+        /// Of how many.
+        of: usize,
+    },
     /// A row with that id exists outside the live rule.
     #[error("{record} has a row that is not live; a commit would make a second one")]
     OutsideLiveRule {
@@ -168,6 +190,18 @@ pub enum Error {
     #[error("{problem}")]
     Refused {
         /// What is wrong, without values.
+        problem: String,
+        /// What to do.
+        hint: String,
+        /// Which record, if one.
+        record: Option<RecordKey>,
+        /// A stable word for programs.
+        code: &'static str,
+    },
+    /// Something else is there already, or it is no longer as it was when it was looked at.
+    #[error("{problem}")]
+    Conflicting {
+        /// What is in the way, without values.
         problem: String,
         /// What to do.
         hint: String,
@@ -268,6 +302,20 @@ fn list(fields: &[FieldPath]) -> String {
     fields.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Names the records of several refusals: the first few.
+fn names(errors: &[(RecordKey, Error)]) -> String {
+    const NAMED: usize = 5;
+    let names: Vec<String> = errors.iter().take(NAMED).map(|(record, _)| record.to_string()).collect();
+    let more = errors.len().saturating_sub(NAMED);
+    if more == 0 { names.join(", ") } else { format!("{}, and {more} more", names.join(", ")) }
+}
+
+/// Returns the error that decides what a caller can do about several.
+fn gravest(errors: &[(RecordKey, Error)]) -> Option<&Error> {
+    let rank = |error: &Error| EXIT_PRECEDENCE.iter().position(|code| *code == error.kind().exit_code());
+    errors.iter().map(|(_, error)| error).min_by_key(|error| rank(error).unwrap_or(usize::MAX))
+}
+
 /// Writes a record's id as a shell takes it.
 pub(crate) fn arg(record: &RecordKey) -> String {
     let id = record.id.to_string();
@@ -294,6 +342,33 @@ impl Error {
         Error::Refused { problem: problem.into(), hint: hint.into(), record: None, code }
     }
 
+    /// Makes a conflict.
+    pub fn conflict(code: &'static str, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Error::Conflicting { problem: problem.into(), hint: hint.into(), record: None, code }
+    }
+
+    /// Makes a conflict that concerns a record.
+    pub fn conflict_for(
+        record: &RecordKey,
+        code: &'static str,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Error::Conflicting { problem: problem.into(), hint: hint.into(), record: Some(record.clone()), code }
+    }
+
+    /// Makes the refusal of a change of `of` records for what is wrong with some of them, at least one.
+    pub(crate) fn several(mut errors: Vec<(RecordKey, Error)>, of: usize) -> Self {
+        errors.sort_by(|a, b| a.0.cmp(&b.0));
+        match errors.pop() {
+            Some((_, only)) if errors.is_empty() => only,
+            last => {
+                errors.extend(last);
+                Error::Several { errors, of }
+            }
+        }
+    }
+
     /// Makes a refusal that concerns a record.
     pub fn refused_for(
         record: &RecordKey,
@@ -316,9 +391,15 @@ impl Error {
     /// Returns what a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::StaleHead { .. } | Error::StaleBase { .. } | Error::Contended { .. } => ErrorKind::Conflict,
+            Error::StaleHead { .. } | Error::StaleBase { .. } | Error::Contended { .. } | Error::Conflicting { .. } => {
+                ErrorKind::Conflict
+            }
             Error::Dirty { .. } | Error::Missing { .. } | Error::StaleLive { .. } => ErrorKind::ChangedOutside,
-            Error::Ambiguous { .. } | Error::Unhashable { .. } | Error::Unreadable { .. } => ErrorKind::BadConfig,
+            Error::Ambiguous { .. }
+            | Error::Unhashable { .. }
+            | Error::Unreadable { .. }
+            | Error::UnusableIds { .. } => ErrorKind::BadConfig,
+            Error::Several { errors, .. } => gravest(errors).map_or(ErrorKind::Refused, Error::kind),
             Error::NoRecord { .. }
             | Error::Untracked { .. }
             | Error::NoVersion { .. }
@@ -360,6 +441,8 @@ impl Error {
             Error::Ambiguous { .. } => "ambiguous",
             Error::Unhashable { .. } => "unhashable",
             Error::Unreadable { .. } => "unreadable",
+            Error::UnusableIds { .. } => "unusable_ids",
+            Error::Several { errors, .. } => gravest(errors).map_or("refused", Error::code),
             Error::OutsideLiveRule { .. } => "outside_live_rule",
             Error::LiveRule { .. } => "live_rule",
             Error::NoRecord { .. } => "no_record",
@@ -369,7 +452,7 @@ impl Error {
             Error::NoSuch { .. } => "no_such",
             Error::AmbiguousReference { .. } => "ambiguous_reference",
             Error::AmbiguousAddress { .. } => "ambiguous_address",
-            Error::Refused { code, .. } => code,
+            Error::Refused { code, .. } | Error::Conflicting { code, .. } => code,
             Error::MissingFields { .. } => "missing_fields",
             Error::OnlyIgnored { .. } => "only_ignored_fields",
             Error::Secret { .. } => "secret_found",
@@ -417,6 +500,8 @@ impl Error {
             Error::Unhashable { .. } | Error::Unreadable { .. } => {
                 "mend the value in the database, or add its field to ignore_fields".to_owned()
             }
+            Error::UnusableIds { strays } => strays.hint.clone(),
+            Error::Several { .. } => "mend each of them, or leave it out: the others can be committed without it".to_owned(),
             Error::OutsideLiveRule { record } => format!("make that row live with: cfg activate {} <version>", arg(record)),
             Error::LiveRule { .. } => "give the fields that live_when asks for the values it asks for".to_owned(),
             Error::NoRecord { .. } => "list the records with: cfg status --all".to_owned(),
@@ -434,7 +519,7 @@ impl Error {
                 format!("write more digits, or one of {}", seqs.join(", "))
             }
             Error::AmbiguousAddress { candidates, .. } => format!("write one of: {}", candidates.join("   ")),
-            Error::Refused { hint, .. } | Error::Setup { hint, .. } => hint.clone(),
+            Error::Refused { hint, .. } | Error::Conflicting { hint, .. } | Error::Setup { hint, .. } => hint.clone(),
             Error::MissingFields { .. } => {
                 "add them, or remove them on purpose with --allow-removal; a document from cfg get carries its base and may drop fields".to_owned()
             }
@@ -492,7 +577,7 @@ impl Error {
             | Error::SecretMoved { record, .. }
             | Error::SecretsNeeded { record, .. }
             | Error::Contended { record, .. } => Some(record),
-            Error::Refused { record, .. } => record.as_ref(),
+            Error::Refused { record, .. } | Error::Conflicting { record, .. } => record.as_ref(),
             Error::Storage(
                 AdapterError::Refused { record, .. }
                 | AdapterError::Unstorable { record, .. }

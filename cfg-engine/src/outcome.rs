@@ -119,6 +119,19 @@ impl Error {
                 data.insert("head_seq", current.head.seq.0);
                 data.insert("head_oid", current.head.oid.map(|oid| oid.to_hex()));
             }
+            Error::Several { errors, .. } => {
+                let rows = errors.iter().map(|(record, error)| {
+                    Object::new()
+                        .with("collection", record.collection.as_str())
+                        .with("config_id", record.id.to_value())
+                        .with("reason", error.to_reason())
+                });
+                data.insert("failed", rows.collect::<Vec<_>>());
+            }
+            Error::UnusableIds { strays } => {
+                data.insert("collection", strays.collection.as_str());
+                data.insert("rows", strays.rows);
+            }
             _ => {}
         }
         if data.is_empty() { Value::Null } else { Value::Object(data) }

@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use cfg_engine::adapter::MemoryAdapter;
-use cfg_engine::config::{CollectionConfig, Settings};
-use cfg_engine::engine::{Adopt, Commit, Import, Log, Options, Project, Restore, Staged, State};
+use cfg_engine::adapter::{Capabilities, MemoryAdapter, MemoryClock};
+use cfg_engine::config::{CollectionConfig, OnSecret, Settings};
+use cfg_engine::document::parse_assignments;
+use cfg_engine::engine::{Adopt, Commit, CommitItem, Import, Log, Options, Project, Restore, Staged, State};
 use cfg_engine::history::{Author, AuthorClass, CollectionName, EnvName, Reference, Seq};
+use cfg_engine::plan::Content;
 use cfg_engine::{Error, Value};
 
 fn json(text: &str) -> Value {
@@ -229,7 +232,7 @@ async fn fsck_finds_history_of_a_collection_that_is_not_configured() {
     project.init(false).await.unwrap();
     let findings = project.fsck(None).await.unwrap().findings;
     assert_eq!(findings.len(), 1);
-    assert_eq!((&findings[0].record, findings[0].code), (&planner, "unconfigured"));
+    assert_eq!((&findings[0].record, findings[0].code), (&Some(planner.clone()), "unconfigured"));
 }
 
 #[tokio::test]
@@ -239,4 +242,88 @@ async fn a_document_with_a_member_named_like_the_base_reads_back_from_its_file()
     let read = project.get(&project.record("planner").await.unwrap()).await.unwrap();
     let (doc, base) = cfg_engine::engine::parse_document(&read.to_file().to_interchange()).unwrap();
     assert_eq!((doc, base), (read.doc, Some(read.base)));
+}
+
+fn configs() -> Vec<CollectionConfig> {
+    vec![CollectionConfig::new(CollectionName::new("configs").unwrap(), "config_id")]
+}
+
+fn settings() -> Settings {
+    let author = Author { id: "a@example.com".into(), class: AuthorClass::Pipeline };
+    Settings::new(EnvName::new("dev").unwrap(), author)
+}
+
+#[tokio::test]
+async fn a_batch_holds_no_more_bytes_than_the_store_takes() {
+    let mut capabilities = Capabilities::transactional("memory");
+    capabilities.max_batch_bytes = 10_000;
+    let adapter = Arc::new(MemoryAdapter::new(configs()).with_capabilities(capabilities));
+    let project = Project::new(adapter.clone(), settings());
+    project.init(false).await.unwrap();
+    // Each is a third of a batch, but for one that is two of them.
+    for n in 0..20 {
+        let size = if n == 7 { 20_000 } else { 3_000 };
+        let row = format!(r#"{{"config_id": "r{n}", "text": "{}"}}"#, "x".repeat(size));
+        adapter.raw_insert("configs", json(&row));
+    }
+    let report = project.import(&Import::default(), &Options::message("all"), None).await.unwrap();
+    assert_eq!((report.written().count(), report.rows.len(), report.exit_code()), (20, 20, 0));
+    let mut records: Vec<_> = report.rows.iter().map(|row| row.record.clone()).collect();
+    records.dedup();
+    assert_eq!(records.len(), 20, "each once");
+    let mut batches: Vec<_> = report.written().map(|w| w.entry.header.op_id.as_str().to_owned()).collect();
+    batches.sort();
+    batches.dedup();
+    assert!((7..=9).contains(&batches.len()), "{} batches", batches.len());
+    let again = project.import(&Import::default(), &Options::message("all"), None).await.unwrap();
+    assert_eq!(again.rows.len(), 0);
+    // What has to be one batch is refused, with the limit.
+    let items = (0..20).map(|n| CommitItem {
+        record: records[n].clone(),
+        content: Content::Assignments(parse_assignments(&["n=1"], false).unwrap()),
+        base: None,
+    });
+    let refused = project.commit(&Commit::of(items.collect()), &Options::message("all")).await.unwrap_err();
+    assert!(refused.code() == "batch_too_large" && refused.to_string().contains("10000"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_env_that_becomes_gated_is_gated_for_whoever_has_it_open() {
+    let clock = MemoryClock::new();
+    let adapter = Arc::new(MemoryAdapter::new(configs()).with_memory_clock(clock.clone()));
+    let project = Project::new(adapter.clone(), settings());
+    project.init(false).await.unwrap();
+    let planner = project.record("planner").await.unwrap();
+    let commit = |n: i64| Commit::new(planner.clone(), json(&format!(r#"{{"n": {n}}}"#)));
+    project.commit(&commit(1), &Options::message("first")).await.unwrap();
+    let mut gated = settings();
+    gated.gated = true;
+    Project::new(adapter, gated).init(false).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    let refused = project.commit(&commit(2), &Options::message("second")).await.unwrap_err();
+    assert!(matches!(refused, Error::Gated { .. }), "{refused}");
+    assert_eq!(project.get(&planner).await.unwrap().base.seq, Some(Seq(1)));
+}
+
+#[tokio::test]
+async fn what_is_only_warned_of_is_told() {
+    let mut warns = settings();
+    warns.on_secret = OnSecret::Warn;
+    let project = Project::new(Arc::new(MemoryAdapter::new(configs())), warns);
+    project.init(false).await.unwrap();
+    let planner = project.record("planner").await.unwrap();
+    let commit = Commit::new(planner, json(r#"{"smtp": {"password": "swordfish"}}"#));
+    let plan = Options { dry_run: true, ..Options::message("first") };
+    let report = project.commit(&commit, &plan).await.unwrap();
+    assert_eq!(report.to_object().get("warnings").and_then(Value::as_array).map(<[_]>::len), Some(1));
+    let report = project.commit(&commit, &Options::message("first")).await.unwrap();
+    let told: Vec<&str> = report.warnings().map(Error::code).collect();
+    assert_eq!(told, ["secret_found"]);
+    let row = report.rows[0].to_object();
+    assert_eq!(row.get("warnings").and_then(Value::as_array).map(<[_]>::len), Some(1));
+    assert!(!format!("{row:?}{:?}", report.warnings().collect::<Vec<_>>()).contains("swordfish"));
+    // Where it was allowed on purpose, the entry says so.
+    let allowed = Options { allow_secret: true, ..Options::message("second") };
+    let commit = Commit::new(project.record("other").await.unwrap(), json(r#"{"smtp": {"password": "swordfish"}}"#));
+    assert_eq!(project.commit(&commit, &allowed).await.unwrap().warnings().count(), 0);
 }

@@ -10,7 +10,7 @@ const ABOUT: &str = "Version history for the JSON records that an application re
 
 const EXIT_CODES: &str = "\
 Versions: planner@7 or @7 (number), #a1b2c3 (content), @{2026-06-07} (what was live then),
-          =live, =HEAD, =staged
+          tag:june, =live, =HEAD, =staged
 Exit codes: 0 done  1 refused input  2 changed outside cfg, or another commit came first
             3 storage  4 needs an approval  5 not found  6 broken data or configuration  7 declined";
 
@@ -103,8 +103,20 @@ pub(crate) enum Verb {
     Commit(verbs::commit::Args),
     /// Commit one file: what scripts call instead of writing the table
     ApplyDoc(verbs::commit::ApplyDocArgs),
-    /// Make an older version live again, as a new version
+    /// Make an older version live again, as a new version; with --tag or --as-of, everything
     Restore(verbs::restore::Args),
+    /// Take back one change and keep the later ones
+    Undo(verbs::undo::Args),
+    /// Make a version live in a row of its own, where rows of one id take turns
+    Activate(verbs::activate::Args),
+    /// Give the versions of a moment a name that means them for ever
+    Tag(verbs::tag::Args),
+    /// List tags
+    Tags(verbs::tag::ListArgs),
+    /// List the moments at which something changed
+    Points(verbs::points::Args),
+    /// Show who last changed each field, and in which version
+    Blame(verbs::blame::Args),
     /// Record what was changed outside cfg
     Adopt(verbs::adopt::Args),
     /// Delete a live record, keeping its history
@@ -113,6 +125,10 @@ pub(crate) enum Verb {
     Export(verbs::export::Args),
     /// Check the whole history: hashes, chain, heads, intervals
     Fsck(verbs::fsck::Args),
+    /// Look for code that reads fields which are about to go
+    Refs(verbs::refs::Args),
+    /// Link git commits with the versions that they ship
+    Hooks(verbs::hooks::Args),
     /// Show who you are and which env you are on
     Whoami(verbs::whoami::Args),
     /// Show the settings in effect, each with where it comes from
@@ -138,6 +154,10 @@ impl Verb {
                 | Verb::Commit(_)
                 | Verb::ApplyDoc(_)
                 | Verb::Restore(_)
+                | Verb::Undo(_)
+                | Verb::Activate(_)
+                | Verb::Tag(_)
+                | Verb::Fsck(_)
                 | Verb::Adopt(_)
                 | Verb::Rm(_)
                 | Verb::Demo(_)

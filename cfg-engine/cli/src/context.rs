@@ -41,41 +41,33 @@ impl Context {
     }
 
     /// Opens the project, once.
-    pub(crate) fn opened(&self) -> Result<&Opened, Error> {
+    pub(crate) async fn opened(&self) -> Result<&Opened, Error> {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
         }
-        let opened = open(self.open_options())?;
+        let opened = open(self.open_options()).await?;
         Ok(self.opened.get_or_init(|| opened))
     }
 
     /// Returns the project for looking: nobody has to be named, so git is not asked.
-    pub(crate) fn reader(&self) -> Result<Project, Error> {
-        let opened = self.opened()?;
+    pub(crate) async fn reader(&self) -> Result<Project, Error> {
+        let opened = self.opened().await?;
         let nobody = Author { id: "reader".to_owned(), class: AuthorClass::System };
         Ok(Project::new(Arc::clone(&opened.adapter), opened.settings(nobody)))
     }
 
     /// Returns the project for changing.
-    pub(crate) fn writer(&self) -> Result<Project, Error> {
-        Ok(self.opened()?.project()?)
+    pub(crate) async fn writer(&self) -> Result<Project, Error> {
+        let opened = self.opened().await?;
+        if let Some(caveat) = &opened.adapter.capabilities().caveat {
+            self.out.warn(&format!("changes are not atomic here: {}; {}", caveat.problem, caveat.remedy));
+        }
+        Ok(opened.project()?)
     }
 
     /// Returns the staged documents.
-    pub(crate) fn staging(&self) -> Result<Staging, Error> {
-        Ok(self.opened()?.staging())
-    }
-
-    /// Returns which records have a staged document. A staged file that cannot be used is warned of.
-    pub(crate) fn staged(&self, project: &Project) -> Result<engine::Staged, Error> {
-        let mut staged = engine::Staged::new();
-        for found in self.staging()?.list(&project.settings().env)? {
-            match found {
-                Ok(found) => drop(staged.insert(found.record().clone())),
-                Err(error) => self.out.warn(&format!("{error}; {}", error.hint())),
-            }
-        }
-        Ok(staged)
+    pub(crate) async fn staging(&self) -> Result<Staging, Error> {
+        Ok(self.opened().await?.staging())
     }
 
     /// Returns what a change takes along.
@@ -122,7 +114,7 @@ impl Context {
         if self.out.is_json() {
             return None;
         }
-        let project = self.reader().ok()?;
+        let project = self.reader().await.ok()?;
         let status = project.status(None, true, &engine::Staged::new(), None).await.ok()?;
         let asked = address.rsplit(':').next().unwrap_or(address);
         let away = |record: &RecordKey| strsim::damerau_levenshtein(asked, &record.id.to_string());

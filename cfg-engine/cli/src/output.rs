@@ -106,6 +106,9 @@ impl Output {
 
     fn refusal(&self, error: &Error) {
         self.stderr(&format!("{ERROR}error:{ERROR:#} {}\n", clean(&error.to_string())));
+        if let Error::Several { errors, .. } = error {
+            crate::render::reports::failures(self, errors.iter().map(|(_, error)| error));
+        }
         if let Some(hint) = error.hint() {
             self.hint(&hint);
         }

@@ -4,8 +4,12 @@
 mod editing;
 #[path = "cli/history.rs"]
 mod history;
+#[path = "cli/incumbents.rs"]
+mod incumbents;
 #[path = "cli/json.rs"]
 mod json;
+#[path = "cli/operations.rs"]
+mod operations;
 #[path = "cli/people.rs"]
 mod people;
 #[path = "cli/refusals.rs"]
@@ -14,5 +18,9 @@ mod refusals;
 mod schemas;
 #[path = "cli/setup.rs"]
 mod setup;
+#[path = "cli/system.rs"]
+mod system;
+#[path = "cli/troubles.rs"]
+mod troubles;
 #[path = "cli/world.rs"]
 mod world;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use cfg_engine::adapter::{MemoryAdapter, StorageAdapter};
 use cfg_engine::config::{ConfigFile, Database, EnvConfig, UriSource};
 use cfg_engine::history::Timestamp;
+use cfg_engine_mongodb::{MongoAdapter, MongoOptions};
+use cfg_engine_postgres::{PostgresAdapter, PostgresOptions};
 use cfg_engine_sqlite::{SqliteAdapter, SqliteOptions};
 
 use crate::error::ConnectError;
@@ -21,8 +23,11 @@ pub enum Create {
     IfMissing,
 }
 
+/// What the history is called where the configuration does not say.
+const HISTORY: &str = "config_history";
+
 /// Opens the store of an env.
-pub(crate) fn open_adapter(
+pub(crate) async fn open_adapter(
     config: &ConfigFile,
     env: &EnvConfig,
     root: &Path,
@@ -39,6 +44,27 @@ pub(crate) fn open_adapter(
                 ..SqliteOptions::new(path, config.collections.clone())
             };
             Ok(Arc::new(SqliteAdapter::open(options)?))
+        }
+        Database::Mongo => {
+            let text = |source: &Option<UriSource>| source.as_ref().map(|uri| given(env, uri, variables)).transpose();
+            let options = MongoOptions {
+                db: env.db.clone(),
+                history_uri: text(&env.history_uri)?,
+                history_db: env.history_db.clone(),
+                history_table: config.history_table.clone(),
+                heads_table: config.heads_table.clone(),
+                label: Some(env.name.to_string()),
+                ..MongoOptions::new(uri(env, variables)?, config.collections.clone())
+            };
+            Ok(Arc::new(MongoAdapter::open(options).await?))
+        }
+        Database::Postgres => {
+            let mut options = PostgresOptions::new(uri(env, variables)?, config.collections.clone());
+            // The engine's tables have a schema of their own; another name for the history is its name.
+            if config.history_table != HISTORY {
+                options.schema = config.history_table.clone();
+            }
+            Ok(Arc::new(PostgresAdapter::open(options).await?))
         }
         Database::Memory => {
             Ok(Arc::new(MemoryAdapter::new(config.collections.clone()).with_clock(Box::new(wall_clock))))
@@ -57,12 +83,18 @@ fn wall_clock() -> Timestamp {
 /// Returns the URI, from the file or from the variable that the file names.
 fn uri(env: &EnvConfig, variables: &Variables) -> Result<String, ConnectError> {
     match &env.uri {
-        Some(UriSource::Plain(text)) => Ok(text.clone()),
-        Some(UriSource::Env(variable)) => variables
-            .get(variable)
-            .ok_or_else(|| ConnectError::VariableUnset { env: env.name.to_string(), variable: variable.clone() }),
+        Some(source) => given(env, source, variables),
         // The configuration does not load without one.
         None => Err(bad_uri(env, "there is no uri", "add uri to the env")),
+    }
+}
+
+fn given(env: &EnvConfig, source: &UriSource, variables: &Variables) -> Result<String, ConnectError> {
+    match source {
+        UriSource::Plain(text) => Ok(text.clone()),
+        UriSource::Env(variable) => variables
+            .get(variable)
+            .ok_or_else(|| ConnectError::VariableUnset { env: env.name.to_string(), variable: variable.clone() }),
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) struct AuthorRules<'a> {
 pub(crate) fn find_author(rules: AuthorRules<'_>) -> Result<(Author, AuthorSource), ConnectError> {
     let class = class(&rules)?;
     let (name, source) = name(&rules)?;
-    if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+    if !is_name(&name) {
         return Err(ConnectError::BadAuthor {
             problem: format!(
                 "the author's name from {} is empty, too long or has a control character",
@@ -79,6 +79,11 @@ pub(crate) fn find_author(rules: AuthorRules<'_>) -> Result<(Author, AuthorSourc
         });
     }
     Ok((Author { id: name, class }, source))
+}
+
+/// Returns whether somebody can be called that.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)
 }
 
 fn name(rules: &AuthorRules<'_>) -> Result<(String, AuthorSource), ConnectError> {

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use cfg_engine::adapter::AdapterError;
 use cfg_engine::config::{ConfigError, FILE_NAME};
 
+/// The env that `--preview` writes.
+pub const PREVIEW: &str = "preview";
+
 /// Why a project cannot be opened. No message carries a URI.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -93,6 +96,26 @@ pub enum ConnectError {
         /// What to do.
         hint: &'static str,
     },
+    /// Git does not do what it is asked for.
+    #[error("git {command}: {reason}")]
+    Git {
+        /// What it was asked for.
+        command: String,
+        /// What it says.
+        reason: String,
+    },
+    /// A hook that is no shell script is there already.
+    #[error("{} is no shell script", file.display())]
+    ForeignHook {
+        /// The hook.
+        file: PathBuf,
+    },
+    /// A glob that fits nearly every name.
+    #[error("the glob {glob:?} cannot be searched for")]
+    BadGlob {
+        /// The glob.
+        glob: String,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
@@ -118,6 +141,9 @@ impl ConnectError {
             ConnectError::NoAdapter { .. } => "no_adapter",
             ConnectError::NoAuthor => "no_author",
             ConnectError::BadAuthor { .. } => "bad_author",
+            ConnectError::Git { .. } => "git",
+            ConnectError::ForeignHook { .. } => "foreign_hook",
+            ConnectError::BadGlob { .. } => "bad_glob",
             ConnectError::Adapter(_) => "adapter",
         }
     }
@@ -133,6 +159,10 @@ impl ConnectError {
                 let first = known.first().map_or("dev", String::as_str);
                 format!("choose one: --env {first}, or set CFG_ENV")
             }
+            ConnectError::UnknownEnv { name, .. } if name == PREVIEW => format!(
+                "add [env.{PREVIEW}] to {FILE_NAME}: database and uri of a database of its own, with the live tables \
+                 in it; then run: cfg init --env {PREVIEW}"
+            ),
             ConnectError::UnknownEnv { source_name, .. } => format!("correct {source_name}"),
             ConnectError::AmbientGated { env } => {
                 format!("say it in the call: --env {env}   or set CFG_CONFIRM_AMBIENT_PROD=1 beside CFG_ENV")
@@ -141,6 +171,11 @@ impl ConnectError {
             ConnectError::BadUri { hint, .. } | ConnectError::BadAuthor { hint, .. } => (*hint).to_owned(),
             ConnectError::NoAdapter { .. } => "use database = \"sqlite\" or \"memory\"".to_owned(),
             ConnectError::NoAuthor => "say who you are: --author you@example.com, or set CFG_AUTHOR".to_owned(),
+            ConnectError::Git { .. } => "run it inside a git repository with at least one commit".to_owned(),
+            ConnectError::ForeignHook { .. } => "call from it: cfg hooks run --env ENV".to_owned(),
+            ConnectError::BadGlob { .. } => {
+                "write at least three letters of the name: instructions_backup_*".to_owned()
+            }
             ConnectError::Adapter(AdapterError::Setup { hint, .. }) => hint.clone(),
             ConnectError::Adapter(_) => "check that the database is there and may be used".to_owned(),
         }

@@ -5,26 +5,33 @@
 
 mod adapters;
 mod author;
+pub mod call;
 mod choose;
 mod error;
 mod file_names;
 mod find;
 mod history_file;
+mod hooks;
 mod open;
+mod refs;
 mod staging;
 mod starter;
 mod variables;
 
 pub use adapters::Create;
 pub use author::{AuthorSource, Surroundings};
+pub use call::{Answer, Session};
 pub use cfg_engine::config::scrub;
+pub use cfg_engine_mongodb::MongoApplication;
 pub use choose::{EnvSource, choose_env};
-pub use error::ConnectError;
+pub use error::{ConnectError, PREVIEW};
 pub use file_names::record_file_stem;
 pub use find::{find_config, read_config};
 pub use history_file::HistoryFile;
+pub use hooks::{GitCommit, HookChange, TRAILER, install_hook, read_commit, uninstall_hook};
 pub use open::{Located, OpenOptions, Opened, locate, open};
-pub use staging::{STATE_FOLDER, Staged, Staging, StagingError};
+pub use refs::{Reader, Readers, find_readers};
+pub use staging::{STATE_FOLDER, Staged, StagedFile, Staging, StagingError, Surveyed};
 pub use starter::{Starter, ignore_state_folder, starter_config, write_config};
 pub use variables::Variables;
 

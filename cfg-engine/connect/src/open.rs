@@ -108,15 +108,17 @@ impl fmt::Debug for Opened {
 ///     [env.dev]
 ///     database = "memory"
 /// "#)?;
-/// let opened = open(OpenOptions::from_dir(dir.path()))?;
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let opened = open(OpenOptions::from_dir(dir.path())).await?;
 /// assert_eq!(opened.env.name.as_str(), "dev");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn open(options: OpenOptions) -> Result<Opened, ConnectError> {
+pub async fn open(options: OpenOptions) -> Result<Opened, ConnectError> {
     let create = options.create;
     let located = locate(options)?;
     let Located { config, env, root, options, .. } = &located;
-    let adapter = open_adapter(config, env, root, create, &options.variables)?;
+    let adapter = open_adapter(config, env, root, create, &options.variables).await?;
     tracing::debug!(env = %env.name, source = located.env_source.as_str(), "opened");
     Ok(Opened { located, adapter })
 }
@@ -221,10 +223,10 @@ mod tests {
     const MEMORY: &str = "[[collection]]\nname = \"prompts\"\nid_field = \"id\"\n[author]\nfrom = \"os\"\n\
                           [env.prod]\ndatabase = \"memory\"\nneeds_approval = true\n";
 
-    #[test]
-    fn a_project_is_found_from_below() {
+    #[tokio::test]
+    async fn a_project_is_found_from_below() {
         let (dir, options) = project(MEMORY);
-        let opened = open(options).expect("open");
+        let opened = open(options).await.expect("open");
         assert_eq!(opened.root, dir.path());
         assert_eq!((opened.env.name.as_str(), opened.env_source), ("prod", EnvSource::Only));
         let (author, source) = opened.author().expect("an author");
@@ -235,47 +237,36 @@ mod tests {
         assert!(opened.project().is_ok());
     }
 
-    #[test]
-    fn a_file_can_be_named() {
+    #[tokio::test]
+    async fn a_file_can_be_named() {
         let (dir, mut options) = project("broken = 1");
         fs::write(dir.path().join("other.toml"), MEMORY).expect("write");
         options.config_file = Some("../other.toml".into());
-        assert!(open(options.clone()).is_ok());
+        assert!(open(options.clone()).await.is_ok());
         options.config_file = Some(dir.path().join("other.toml"));
-        assert_eq!(open(options.clone()).expect("open").root, dir.path());
+        assert_eq!(open(options.clone()).await.expect("open").root, dir.path());
         options.config_file = Some("none.toml".into());
-        assert_eq!(open(options.clone()).expect_err("none").code(), "file");
+        assert_eq!(open(options.clone()).await.expect_err("none").code(), "file");
         options.config_file = None;
-        let error = open(options).expect_err("broken");
+        let error = open(options).await.expect_err("broken");
         assert_eq!(error.code(), "broken_config");
         assert!(error.to_string().contains("line 1"), "{error}");
     }
 
-    #[test]
-    fn stores_that_this_build_lacks_are_named() {
-        for (database, title) in [("mongo", "MongoDB"), ("postgres", "PostgreSQL")] {
-            let uri = "uri = \"env:URI\"\n";
-            let text = MEMORY.replace("database = \"memory\"\n", &format!("database = \"{database}\"\n{uri}"));
-            let (_dir, options) = project(&text);
-            let error = open(options).expect_err("no adapter");
-            assert_eq!(error.to_string(), format!("this build has no {title} adapter"));
-        }
-    }
-
-    #[test]
-    fn a_missing_sqlite_file_is_made_only_when_asked() {
+    #[tokio::test]
+    async fn a_missing_sqlite_file_is_made_only_when_asked() {
         let (dir, mut options) = project(&starter_config(cfg_engine::config::Database::Sqlite, "x"));
-        assert_eq!(open(options.clone()).expect_err("missing").code(), "adapter");
+        assert_eq!(open(options.clone()).await.expect_err("missing").code(), "adapter");
         assert!(!dir.path().join("app.db").exists());
         options.create = Create::IfMissing;
-        open(options).expect("made");
+        open(options).await.expect("made");
         assert!(dir.path().join("app.db").exists());
     }
 
-    #[test]
-    fn nothing_shown_has_a_value_of_a_variable() {
+    #[tokio::test]
+    async fn nothing_shown_has_a_value_of_a_variable() {
         let (_dir, mut options) = project(MEMORY);
         options.variables = Variables::fixed([("USER", "hunter2")]);
-        assert!(!format!("{options:?} {:?}", open(options.clone()).expect("open")).contains("hunter2"));
+        assert!(!format!("{options:?} {:?}", open(options.clone()).await.expect("open")).contains("hunter2"));
     }
 }

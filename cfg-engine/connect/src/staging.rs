@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cfg_engine::Value;
 use cfg_engine::document::Dialect;
+use cfg_engine::engine::Status;
 use cfg_engine::history::{EnvName, RecordKey, Timestamp};
 use cfg_engine::plan::Base;
 
@@ -31,6 +32,24 @@ pub struct Staged {
     pub staged_at: Timestamp,
     /// The document, secrets as markers unless they were given anew.
     pub doc: Value,
+}
+
+/// A file in the folder of staged documents.
+#[derive(Debug, Clone)]
+pub struct StagedFile {
+    /// Which.
+    pub path: PathBuf,
+    /// What is staged in it, or why it cannot be used.
+    pub staged: Result<Staged, StagingError>,
+}
+
+/// What is staged in an env.
+#[derive(Debug, Clone, Default)]
+pub struct Surveyed {
+    /// The records with a staged document.
+    pub staged: cfg_engine::engine::Staged,
+    /// The files that cannot be used, and why.
+    unusable: Vec<(PathBuf, StagingError)>,
 }
 
 /// Why a staged document cannot be written or used.
@@ -191,7 +210,7 @@ impl Staging {
     /// # Errors
     ///
     /// [`StagingError::File`] or [`StagingError::Outside`] for the folder as a whole.
-    pub fn list(&self, env: &EnvName) -> Result<Vec<Result<Staged, StagingError>>, StagingError> {
+    pub fn list(&self, env: &EnvName) -> Result<Vec<StagedFile>, StagingError> {
         let folder = self.folder(env);
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -208,14 +227,76 @@ impl Staging {
             }
         }
         paths.sort();
-        Ok(paths.into_iter().filter_map(|path| self.read_listed(path, env).transpose()).collect())
+        let listed = paths.into_iter().filter_map(|path| {
+            let staged = self.read_listed(&path, env).transpose()?;
+            Some(StagedFile { path, staged })
+        });
+        Ok(listed.collect())
     }
 
-    fn read_listed(&self, path: PathBuf, env: &EnvName) -> Result<Option<Staged>, StagingError> {
-        let Some(staged) = self.read(&path)? else { return Ok(None) };
+    /// Returns everything that is staged in an env, to be committed together.
+    ///
+    /// # Errors
+    ///
+    /// A refusal that names every file that cannot be used.
+    pub fn all(&self, env: &EnvName) -> Result<Vec<Staged>, cfg_engine::Error> {
+        let (found, broken): (Vec<_>, Vec<_>) =
+            self.list(env)?.into_iter().map(|file| file.staged).partition(Result::is_ok);
+        let broken: Vec<StagingError> = broken.into_iter().filter_map(Result::err).collect();
+        match broken.as_slice() {
+            [] => Ok(found.into_iter().flatten().collect()),
+            [only] => Err(only.clone().into()),
+            several => {
+                let lines: Vec<String> = several.iter().map(ToString::to_string).collect();
+                Err(cfg_engine::Error::refused(
+                    "staging_broken",
+                    format!(
+                        "{} staged files cannot be used, and nothing was committed:\n{}",
+                        several.len(),
+                        lines.join("\n")
+                    ),
+                    "mend or remove them and try again, or name the records that are to be committed",
+                ))
+            }
+        }
+    }
+
+    /// Returns which records of an env have a staged document, and what cannot be used. Nothing of it is an
+    /// error: whoever compares live and history goes on.
+    pub fn survey(&self, env: &EnvName) -> Surveyed {
+        let mut surveyed = Surveyed::default();
+        match self.list(env) {
+            Ok(files) => {
+                for file in files {
+                    match file.staged {
+                        Ok(staged) => drop(surveyed.staged.insert(staged.record().clone())),
+                        Err(error) => surveyed.unusable.push((file.path, error)),
+                    }
+                }
+            }
+            Err(error) => surveyed.unusable.push((PathBuf::new(), error)),
+        }
+        surveyed
+    }
+
+    /// Puts what cannot be used into a status: into the row of its record, or beside the rows if everything
+    /// was asked for.
+    pub fn tell(&self, surveyed: Surveyed, status: &mut Status, everything: bool) {
+        for (path, error) in surveyed.unusable {
+            let is_its = |record: &RecordKey| self.path(record) == path;
+            // Records that are not asked about keep theirs to themselves.
+            if everything || status.rows.iter().any(|row| is_its(&row.record)) {
+                let error = cfg_engine::Error::Setup { problem: error.to_string(), hint: error.hint() };
+                status.staged_unusable(is_its, error);
+            }
+        }
+    }
+
+    fn read_listed(&self, path: &Path, env: &EnvName) -> Result<Option<Staged>, StagingError> {
+        let Some(staged) = self.read(path)? else { return Ok(None) };
         check_env(&staged, env)?;
         if self.path(staged.record()) != path {
-            return Err(StagingError::Broken { path, problem: "its name is that of another record" });
+            return Err(StagingError::Broken { path: path.to_owned(), problem: "its name is that of another record" });
         }
         Ok(Some(staged))
     }

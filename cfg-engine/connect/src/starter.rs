@@ -45,6 +45,8 @@ pub struct Starter {
     pub env: Option<String>,
     /// Where the database is: a path for SQLite, else `env:VARIABLE`.
     pub uri: Option<String>,
+    /// The name of the database, where the URI does not say (MongoDB).
+    pub db: Option<String>,
     /// The live table.
     pub table: Option<String>,
     /// The field that names a record.
@@ -59,7 +61,17 @@ impl Starter {
     /// Says the kind of database and the project's name, and nothing else.
     pub fn new(database: Database, project: &str) -> Self {
         let project = project.to_owned();
-        Starter { database, project, env: None, uri: None, table: None, id_field: None, shape: None, doc_column: None }
+        Starter {
+            database,
+            project,
+            env: None,
+            uri: None,
+            db: None,
+            table: None,
+            id_field: None,
+            shape: None,
+            doc_column: None,
+        }
     }
 
     /// Writes the file.
@@ -145,7 +157,12 @@ from = "git"                     # git user.email; or "os", or "env" (CFG_AUTHOR
             _ => ("app.db", "relative to this file"),
         };
         let uri = line("uri", self.uri.as_deref().unwrap_or(usual), comment).replacen("uri        =", "uri      =", 1);
-        let db = if self.database == Database::Mongo { "\ndb       = \"appdb-dev\"" } else { "" };
+        // A URI that was given may name the database itself.
+        let db = match (&self.db, self.database) {
+            (Some(db), _) => format!("\ndb       = {}", quoted(db)),
+            (None, Database::Mongo) if self.uri.is_none() => "\ndb       = \"appdb-dev\"".to_owned(),
+            _ => String::new(),
+        };
         format!("{database}\n{uri}{db}")
     }
 }
@@ -250,6 +267,7 @@ mod tests {
         let starter = Starter {
             env: Some("local".into()),
             uri: Some("data \"x\".db".into()),
+            db: None,
             table: Some("odd table".into()),
             id_field: Some("config_id".into()),
             doc_column: Some("body\\".into()),

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::document::{EntryId, Oid, PathChange, Value};
+use crate::document::{EntryId, Object, Oid, PathChange, Value};
 use crate::history::{Ends, EntryHeader, OpId, RecordKey, Seq, Timestamp};
 
 /// A document as the store holds it: BSON bytes, JSON text, a row. Opaque to the engine, which only
@@ -64,6 +64,12 @@ pub enum ExpectedHead {
         /// The tip.
         tip: TipRef,
     },
+    /// No head row, or one that cannot be read, beside entries of which this is the newest. Only a repair
+    /// expects it, and it writes no entries.
+    Lost {
+        /// The newest entry.
+        tip: TipRef,
+    },
 }
 
 /// What a change expects of live. The comparison is made inside the transaction.
@@ -92,6 +98,20 @@ pub enum LiveWrite {
     Seed(Value),
     /// Deletes the one live row.
     Delete,
+    /// Makes a document live where the rows of one id take turns.
+    ///
+    /// The row that is live now, if there is one, gets the fields of `retire`; it must no longer satisfy
+    /// the live rule. Then a row of this id outside the rule (not the one just retired) that has the versioned
+    /// content of `doc` gets the rule's equality pairs and nothing else; both are compared with the pairs laid
+    /// over them. Where there is none, a row is inserted as by [`Seed`](LiveWrite::Seed). Afterwards exactly one
+    /// row satisfies the rule, or nothing was written
+    /// ([`AdapterError::LiveRule`](super::AdapterError::LiveRule)).
+    Activate {
+        /// What makes the row that is live now no longer live.
+        retire: Object,
+        /// The document that becomes live.
+        doc: Value,
+    },
 }
 
 /// The document stored with an entry.
@@ -144,16 +164,22 @@ pub struct Change {
     pub closed: Vec<(Seq, Ends)>,
     /// HEAD afterwards; `None` only where there is no history and none is written.
     pub new_head: Option<HeadRef>,
+    /// Git shas that are added to entries that are there, each at most once. What they have stays.
+    pub links: Vec<(Seq, Vec<String>)>,
+    /// Set by a repair alone: the tip as the entries say. Then head and tip are written as given, and the
+    /// head's author and time are read from its entry, whatever the row of the head says.
+    pub mended_tip: Option<TipRef>,
 }
 
 impl Change {
-    /// Returns the tip after this change, if it writes entries.
+    /// Returns the tip after this change, if it writes entries or mends the tip.
     pub fn new_tip(&self) -> Option<TipRef> {
-        self.entries.last().map(|entry| TipRef {
+        let last = self.entries.last().map(|entry| TipRef {
             seq: entry.header.seq,
             entry_id: entry.entry_id,
             recorded_at: entry.header.recorded_at,
-        })
+        });
+        last.or(self.mended_tip)
     }
 }
 

@@ -18,6 +18,18 @@ pub struct Capabilities {
     pub extended_types: bool,
     /// Data outlives the process.
     pub durable: bool,
+    /// Why a batch is not one transaction here, where that could be otherwise. A gated env refuses such a
+    /// store, another one says it with every write.
+    pub caveat: Option<Caveat>,
+}
+
+/// What a store, as it is set up, cannot promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caveat {
+    /// What it lacks.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 impl Capabilities {
@@ -31,6 +43,7 @@ impl Capabilities {
             max_document_bytes: 16 * 1024 * 1024,
             extended_types: true,
             durable: true,
+            caveat: None,
         }
     }
 }

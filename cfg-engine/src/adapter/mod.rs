@@ -2,6 +2,7 @@
 
 mod batch;
 mod capabilities;
+mod check;
 mod error;
 mod memory;
 mod query;
@@ -15,12 +16,13 @@ pub use batch::{
     Batch, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, LiveWrite, NativeImage, NewEntry, ObjectKey,
     ObjectWrite, StoredDoc, TipRef,
 };
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, Caveat};
+pub use check::{Mending, StoreFinding};
 pub use error::AdapterError;
 pub use memory::{MemoryAdapter, MemoryClock};
 pub use query::{
-    AsOf, AsOfRow, ClockReading, Detail, EntryAddress, EntryQuery, HeadState, Live, LiveContent, LiveDigest, LiveDoc,
-    Order, RecordState, Scope, StoredObject,
+    AsOf, AsOfRow, ClockReading, Detail, Digested, EntryAddress, EntryQuery, HeadState, Live, LiveContent, LiveDigest,
+    LiveDoc, Order, RecordState, Scope, StoredObject, Strays,
 };
 
 use crate::config::CollectionConfig;
@@ -82,12 +84,14 @@ pub trait StorageAdapter: Send + Sync {
     /// absent ones too, once however often it is named, and rows outside the live rule are counted.
     ///
     /// A row whose id cannot be a record's (absent, null, a fraction) belongs to no record. A collection
-    /// that is not configured is an [`AdapterError::Setup`].
+    /// that is not configured, or whose live table or columns are not there, is an [`AdapterError::Setup`]
+    /// before the first row.
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState>;
 
     /// As [`records`](Self::records), with content addresses instead of documents: each document is
-    /// dropped where it was read.
-    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState<LiveDigest>>;
+    /// dropped where it was read. With [`Scope::All`], rows that belong to no record because of their
+    /// ids are counted on the way, and said behind the records of their collection.
+    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, Digested>;
 
     /// Streams entries. One record's entries are never torn between two snapshots. Reads of history
     /// are not errors where nothing is there: no env, no collection, no record of that name.
@@ -112,6 +116,15 @@ pub trait StorageAdapter: Send + Sync {
     ///
     /// [`AdapterError::Unreachable`] and the like.
     async fn objects(&self, kind: &str, name: Option<&str>) -> Result<Vec<StoredObject>, AdapterError>;
+
+    /// Looks for what only the store can see to be wrong: rows of the engine's own tables that belong to no
+    /// record, writes that were announced and never finished. With [`Mending::Repair`] it finishes or takes
+    /// back what it can without making up content.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError::Unreachable`] and the like; what is found is no error.
+    async fn check_store(&self, env: &EnvName, mending: Mending) -> Result<Vec<StoreFinding>, AdapterError>;
 
     /// Says whether this store can hold `doc` as the live document of `record`.
     ///

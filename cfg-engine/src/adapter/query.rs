@@ -117,6 +117,35 @@ impl From<RecordState> for RecordState<LiveDigest> {
     }
 }
 
+/// Live rows of one collection that belong to no record, because their ids cannot be records' ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strays {
+    /// Of which collection.
+    pub collection: CollectionName,
+    /// How many rows.
+    pub rows: u64,
+    /// What their ids are, without values: `2 NULL, 1 a number with a fraction`.
+    pub reason: String,
+    /// How to find them.
+    pub hint: String,
+}
+
+/// What comes by in a pass over live and history.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly every one is the larger")]
+pub enum Digested {
+    /// A record.
+    Record(RecordState<LiveDigest>),
+    /// Rows that belong to none, once for each collection that has some, behind its records.
+    Strays(Strays),
+}
+
+impl From<RecordState<LiveDigest>> for Digested {
+    fn from(state: RecordState<LiveDigest>) -> Self {
+        Digested::Record(state)
+    }
+}
+
 /// HEAD and tip of one record, and who wrote HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadState {
@@ -263,7 +292,7 @@ pub struct AsOfRow<T> {
 pub struct StoredObject {
     /// Which.
     pub key: ObjectKey,
-    /// Its version, from 1.
+    /// Its version, from 1. A deletion counts: no version of a name ever comes again.
     pub version: u64,
     /// Its content.
     pub body: Value,

@@ -1,7 +1,7 @@
 //! One collection: where its live records are and which rows are live.
 
 use crate::document::{FieldPolicy, Number, Object, Value, same};
-use crate::history::CollectionName;
+use crate::history::{CollectionName, IdKey};
 
 /// How a live table holds records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,43 @@ impl CollectionConfig {
             retire_with: Object::new(),
             policy: FieldPolicy::default(),
         }
+    }
+
+    /// Returns the value that a record's id gives to each id field, in the order of the fields; `None`
+    /// for an id that is not made of these fields.
+    pub fn id_values(&self, id: &IdKey) -> Option<Vec<(&str, Value)>> {
+        let id = id.to_value();
+        match self.id_fields.as_slice() {
+            [field] => Some(vec![(field.as_str(), id)]),
+            fields => fields.iter().map(|field| Some((field.as_str(), id.get(field)?.clone()))).collect(),
+        }
+    }
+
+    /// Returns the id field in which a document names another id than its record's. A document that
+    /// names none there (the field is absent or null) agrees.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cfg_engine::{Value, config::CollectionConfig};
+    /// use cfg_engine::history::{CollectionName, IdKey};
+    ///
+    /// let agents = CollectionConfig::new(CollectionName::new("agents")?, "id");
+    /// let id = IdKey::from_value(&Value::from("planner"))?;
+    /// assert_eq!(agents.disagreeing_id(&id, &Value::from_json(r#"{"id": "planner"}"#)?), None);
+    /// assert_eq!(agents.disagreeing_id(&id, &Value::from_json(r#"{"id": "writer"}"#)?), Some("id"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn disagreeing_id(&self, id: &IdKey, doc: &Value) -> Option<&str> {
+        let named = |field: &&String| doc.get(field).is_some_and(|there| !there.is_null());
+        // Most documents name none: the id is taken apart only where one does.
+        self.id_fields.iter().find(named)?;
+        let differs = |field: &str, wanted: &Value| match doc.get(field) {
+            None | Some(Value::Null) => false,
+            Some(there) => IdKey::from_value(there).ok() != IdKey::from_value(wanted).ok(),
+        };
+        let wanted = self.id_values(id)?;
+        wanted.into_iter().find(|(field, wanted)| differs(field, wanted)).map(|(field, _)| field)
     }
 }
 

@@ -278,6 +278,15 @@ fn check_tables(
     heads: &str,
 ) -> Result<(), ConfigError> {
     let hint = "give the engine's own tables names of their own";
+    for (n, collection) in collections.iter().enumerate() {
+        if let Some(other) = collections[..n].iter().find(|other| other.table == collection.table) {
+            return Err(ConfigError::whole(
+                ConfigErrorKind::Duplicate,
+                format!("collections {} and {} are both of table {}", other.name, collection.name, collection.table),
+                "a table is one collection's: leave one of them, or give each a table of its own",
+            ));
+        }
+    }
     if history == heads {
         return Err(storage.bad("heads_collection", "is the same as history_collection", hint));
     }

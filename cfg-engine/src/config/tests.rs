@@ -363,3 +363,23 @@ fn the_documentation_names_every_setting() {
         assert!(text.contains(&format!("`{key}`")) || text.contains(&format!("`{}`", setting.key)), "{}", setting.key);
     }
 }
+
+#[test]
+fn a_table_is_one_collections() {
+    let file = |a: &str, b: &str| {
+        let collection =
+            |name: &str, more: &str| format!("[[collection]]\nname = \"{name}\"\nid_field = \"id\"\n{more}\n");
+        ConfigFile::parse(&format!("{}{}", collection("a", a), collection("b", b)))
+    };
+    for (a, b) in [
+        ("table = \"t\"", "table = \"t\""),
+        ("", "table = \"a\""),
+        // Rules that no row satisfies both of do not help: ids are one name space in a table.
+        ("table = \"t\"\nlive_when = { kind = \"a\" }", "table = \"t\"\nlive_when = { kind = \"b\" }"),
+    ] {
+        let error = file(a, b).expect_err("one table twice");
+        assert_eq!(error.kind(), ConfigErrorKind::Duplicate, "{error}");
+        assert!(error.to_string().contains("collections a and b"), "{error}");
+    }
+    assert!(file("table = \"t\"", "table = \"u\"").is_ok());
+}

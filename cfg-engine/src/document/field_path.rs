@@ -145,6 +145,19 @@ fn is_bare(key: &str) -> bool {
             .any(|c| matches!(c, '.' | '[' | ']' | '"' | '\\' | '=' | ':') || c.is_whitespace() || c.is_control())
 }
 
+/// Writes a pattern in the grammar of this module.
+pub(crate) fn write_pattern(steps: &[PatternStep]) -> String {
+    let mut out = String::new();
+    for (n, step) in steps.iter().enumerate() {
+        match step {
+            PatternStep::Key(key) => Step::Key(key.clone()).write(n == 0, &mut out),
+            PatternStep::Index(index) => Step::Index(*index).write(n == 0, &mut out),
+            PatternStep::EveryElement => out.push_str("[]"),
+        }
+    }
+    out
+}
+
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = String::new();

@@ -1,7 +1,10 @@
 //! Which parts of a document are versioned, ignored or secret.
 
+use std::sync::OnceLock;
+
 use super::field_path::{FieldPath, PathError, PathPattern, PatternStep, Step};
 use super::glob::Glob;
+use super::oid::Oid;
 use super::text::nfc;
 use super::value::{Object, Value};
 
@@ -35,6 +38,9 @@ pub enum Treatment {
 pub struct FieldPolicy {
     root: PolicyNode,
     patterns: Vec<Glob>,
+    /// The patterns as they were written.
+    pattern_texts: Vec<String>,
+    address: OnceLock<Oid>,
 }
 
 /// Builds a [`FieldPolicy`].
@@ -61,12 +67,12 @@ pub enum PolicyError {
 /// A tree of rules; a node with a treatment decides for all below it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PolicyNode {
-    treatment: Option<Treatment>,
+    pub(super) treatment: Option<Treatment>,
     /// By name in NFC.
-    members: Vec<(String, PolicyNode)>,
-    elements: Option<Box<PolicyNode>>,
+    pub(super) members: Vec<(String, PolicyNode)>,
+    pub(super) elements: Option<Box<PolicyNode>>,
     /// Single elements; when built, each holds the rules of `elements` too.
-    indexed: Vec<(usize, PolicyNode)>,
+    pub(super) indexed: Vec<(usize, PolicyNode)>,
 }
 
 /// Where a walk through a document stands in the rules.
@@ -96,6 +102,7 @@ impl FieldPolicyBuilder {
     pub fn ignore_pattern(mut self, glob: &str) -> Result<Self, PolicyError> {
         let pattern = Glob::new(&nfc(glob)).ok_or_else(|| PolicyError::Glob { glob: glob.to_owned() })?;
         self.policy.patterns.push(pattern);
+        self.policy.pattern_texts.push(glob.to_owned());
         Ok(self)
     }
 
@@ -124,6 +131,8 @@ impl FieldPolicyBuilder {
     /// Returns the policy.
     pub fn build(mut self) -> FieldPolicy {
         self.policy.root.settle();
+        // It may have been built on another policy.
+        self.policy.address = OnceLock::new();
         self.policy
     }
 }
@@ -249,9 +258,33 @@ impl FieldPolicy {
         FieldPolicyBuilder { policy: self.clone() }.ignore_field(name).build()
     }
 
+    /// Returns the globs of ignored top-level fields, as they were written.
+    pub fn ignore_patterns(&self) -> &[String] {
+        &self.pattern_texts
+    }
+
+    /// Returns the top-level fields of a document that a glob ignores.
+    pub fn fields_by_pattern(&self, doc: &Value) -> Vec<FieldPath> {
+        let names = doc.as_object().into_iter().flat_map(Object::keys);
+        let matches = |name: &&str| self.patterns.iter().any(|glob| glob.is_match(&nfc(name)));
+        names.filter(matches).map(FieldPath::key).collect()
+    }
+
     /// Returns whether there is no rule.
     pub fn is_empty(&self) -> bool {
         self.root.is_empty() && self.patterns.is_empty()
+    }
+
+    pub(super) fn root(&self) -> &PolicyNode {
+        &self.root
+    }
+
+    pub(super) fn patterns(&self) -> &[Glob] {
+        &self.patterns
+    }
+
+    pub(super) fn cached_address(&self) -> &OnceLock<Oid> {
+        &self.address
     }
 
     pub(crate) fn cursor(&self) -> PolicyCursor<'_> {

@@ -17,6 +17,7 @@ const MAX_DEPTH: u32 = 50;
 /// of them, and most commands ask none.
 #[derive(Debug, Clone)]
 pub(crate) struct Glob {
+    text: String,
     pattern: String,
     compiled: Arc<OnceLock<Regex>>,
 }
@@ -28,7 +29,12 @@ impl Glob {
         if glob.len() > MAX_BYTES {
             return None;
         }
-        Some(Glob { pattern: translate(glob)?, compiled: Arc::default() })
+        Some(Glob { text: glob.to_owned(), pattern: translate(glob)?, compiled: Arc::default() })
+    }
+
+    /// Returns the glob as it was given.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
     }
 
     pub(crate) fn is_match(&self, name: &str) -> bool {

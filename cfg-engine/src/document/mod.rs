@@ -21,10 +21,12 @@ mod number;
 mod oid;
 mod parse;
 mod patch;
+mod policy_rules;
 mod secrets;
 #[cfg(feature = "serde_json")]
 mod serde_json;
 mod text;
+mod text_digest;
 mod value;
 mod write;
 
@@ -43,6 +45,7 @@ pub use patch::{PatchError, PatchProblem, json_patch, merge_patch};
 pub use secrets::{
     DEFAULT_BLOCK_FIELDS, DEFAULT_BLOCK_VALUES, HIGH_ENTROPY, SecretHit, SecretKind, SecretRules, SecretRulesError,
 };
+pub use text_digest::{TextDigest, digest_json};
 pub use value::{Extended, Object, Value};
 pub use write::Dialect;
 

@@ -86,6 +86,27 @@ impl Value {
         Parser::new(text).document()
     }
 
+    /// Reads a document of plain JSON and keeps how its numbers are spelled: `1.50` is written again as `1.50`.
+    ///
+    /// For a store that has kept a document's text and puts a part of it back.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_json`](Value::from_json).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cfg_engine::Value;
+    /// assert_eq!(Value::from_json_verbatim(r#"{"price": 1.50}"#)?.to_json(), r#"{"price":1.50}"#);
+    /// # Ok::<(), cfg_engine::document::ParseError>(())
+    /// ```
+    pub fn from_json_verbatim(text: &str) -> Result<Value, ParseError> {
+        let mut parser = Parser::new(text);
+        parser.verbatim = true;
+        parser.document()
+    }
+
     /// Parses interchange text: JSON in which Extended JSON v2 wrappers (canonical or relaxed) and
     /// `$literal` carry their meaning.
     ///
@@ -125,11 +146,24 @@ pub(crate) struct Parser<'a> {
     bytes: &'a [u8],
     pub(crate) at: usize,
     wrappers: Wrappers,
+    verbatim: bool,
+    /// The members and the items of what is being read, outermost first: an object or array is made
+    /// when its size is known.
+    members: Vec<(String, Value)>,
+    items: Vec<Value>,
 }
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Parser { text, bytes: text.as_bytes(), at: 0, wrappers: Wrappers::Ignore }
+        Parser {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            wrappers: Wrappers::Ignore,
+            verbatim: false,
+            members: Vec::new(),
+            items: Vec::new(),
+        }
     }
 
     fn document(mut self) -> Result<Value, ParseError> {
@@ -163,11 +197,11 @@ impl<'a> Parser<'a> {
         Err(self.error(if self.at >= self.bytes.len() { ParseProblem::Eof } else { ParseProblem::Expected(what) }))
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    fn space(&mut self) {
+    pub(crate) fn space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
@@ -202,10 +236,9 @@ impl<'a> Parser<'a> {
 
     fn number(&mut self) -> Result<Value, ParseError> {
         let start = self.at;
-        while let Some(b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        match Number::from_json(&self.text[start..self.at]) {
+        let text = self.number_text();
+        match Number::from_json(text) {
+            Some(Number::Double(_)) if self.verbatim => Ok(Value::Number(Number::Decimal(text.into()))),
             Some(number) => Ok(Value::Number(number)),
             None => {
                 self.at = start;
@@ -214,24 +247,34 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Reads the run of bytes that numbers are made of.
+    pub(crate) fn number_text(&mut self) -> &'a str {
+        let start = self.at;
+        while let Some(b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        &self.text[start..self.at]
+    }
+
     fn array(&mut self, depth: usize) -> Result<Value, ParseError> {
         let depth = self.deeper(self.at, depth)?;
         self.at += 1;
-        let mut items = Vec::new();
         self.space();
         if self.peek() == Some(b']') {
             self.at += 1;
-            return Ok(Value::Array(items));
+            return Ok(Value::Array(Vec::new()));
         }
+        let base = self.items.len();
         loop {
             self.space();
-            items.push(self.value(depth)?);
+            let item = self.value(depth)?;
+            self.items.push(item);
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b']') => {
                     self.at += 1;
-                    return Ok(Value::Array(items));
+                    return Ok(Value::Array(self.items.drain(base..).collect()));
                 }
                 _ => return self.expected("',' or ']'"),
             }
@@ -261,7 +304,7 @@ impl<'a> Parser<'a> {
 
     /// Reads the members of an object to its end; stands behind the first key.
     fn members(&mut self, first: Cow<'a, str>, depth: usize) -> Result<Object, ParseError> {
-        let mut members: Vec<(String, Value)> = Vec::new();
+        let base = self.members.len();
         let mut seen: HashSet<Cow<'a, str>> = HashSet::new();
         let mut key = first;
         loop {
@@ -272,27 +315,30 @@ impl<'a> Parser<'a> {
             self.at += 1;
             self.space();
             let value = self.value(depth)?;
-            if members.len() == LINEAR_KEYS {
-                seen.extend(members.iter().map(|(key, _)| Cow::Owned(key.clone())));
+            let count = self.members.len() - base;
+            if count == LINEAR_KEYS {
+                seen.extend(self.members[base..].iter().map(|(key, _)| Cow::Owned(key.clone())));
             }
-            if members.len() >= LINEAR_KEYS {
+            if count >= LINEAR_KEYS {
                 seen.insert(key.clone());
             }
-            members.push((key.into_owned(), value));
+            self.members.push((key.into_owned(), value));
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok(Object::from_members(members));
+                    return Ok(Object::from_members(self.members.drain(base..).collect()));
                 }
                 _ => return self.expected("',' or '}'"),
             }
             self.space();
             let key_at = self.at;
             key = self.key()?;
-            let duplicate =
-                if seen.is_empty() { members.iter().any(|(earlier, _)| *earlier == key) } else { seen.contains(&key) };
+            let duplicate = match seen.is_empty() {
+                true => self.members[base..].iter().any(|(earlier, _)| *earlier == key),
+                false => seen.contains(&key),
+            };
             if duplicate {
                 return Err(self.error_at(key_at, ParseProblem::DuplicateKey(key.into_owned())));
             }

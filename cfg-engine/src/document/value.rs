@@ -113,8 +113,8 @@ impl Object {
         Self { members: Vec::with_capacity(n) }
     }
 
-    /// Takes members whose keys the caller knows to be distinct.
-    pub(crate) fn from_members(members: Vec<(String, Value)>) -> Self {
+    /// Takes members whose keys the caller knows to be distinct: those of another map.
+    pub fn from_members(members: Vec<(String, Value)>) -> Self {
         Self { members }
     }
 
@@ -280,6 +280,23 @@ impl Value {
     /// Returns whether this is null.
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
+    }
+
+    /// Returns about how many bytes the value has as text, without writing it.
+    pub(crate) fn about_bytes(&self) -> usize {
+        match self {
+            Value::Null | Value::Bool(_) => 5,
+            Value::Number(_) => 12,
+            Value::String(text) => text.len() + 2,
+            Value::Array(items) => items.iter().map(|item| item.about_bytes() + 1).sum::<usize>() + 2,
+            Value::Object(object) => {
+                object.iter().map(|(key, value)| key.len() + value.about_bytes() + 4).sum::<usize>() + 2
+            }
+            Value::Extended(extended) => match &**extended {
+                Extended::Binary { bytes, .. } => bytes.len() * 4 / 3 + 40,
+                _ => 40,
+            },
+        }
     }
 
     /// Names the type for messages: `string`, `object`, `date`, …

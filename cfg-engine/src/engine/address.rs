@@ -1,7 +1,11 @@
 //! Addresses as people type them: `planner`, `configs:planner`, `planner@7`, `"1"`.
 
+use std::collections::BTreeSet;
+
+use futures_util::TryStreamExt;
+
 use super::Project;
-use crate::adapter::Live;
+use crate::adapter::{AdapterError, Live, RecordState, Scope};
 use crate::config::{CollectionConfig, IdType};
 use crate::document::{Extended, Number, Value, from_hex};
 use crate::error::Error;
@@ -52,12 +56,8 @@ impl Project {
         let mut records: Vec<RecordKey> = candidates.iter().map(|c| c.address.record.clone()).collect();
         records.sort();
         records.dedup();
-        let states = self.states(&records).await?;
-        let exists = |record: &RecordKey| {
-            states.iter().any(|s| {
-                s.record == *record && (s.head.is_some() || !matches!(s.live, Live::Absent { outside_rule: 0 }))
-            })
-        };
+        let there = self.those_there(&records).await?;
+        let exists = |record: &RecordKey| there.contains(record);
         let found: Vec<&Address> = candidates.iter().map(|c| &c.address).filter(|a| exists(&a.record)).collect();
         match found.as_slice() {
             [only] => Ok((*only).clone()),
@@ -77,6 +77,31 @@ impl Project {
             }
             _ => Err(self.ambiguous(text, &found.into_iter().cloned().collect::<Vec<_>>())),
         }
+    }
+
+    /// Returns which of these have history or a row.
+    async fn those_there(&self, records: &[RecordKey]) -> Result<BTreeSet<RecordKey>, Error> {
+        let is_there =
+            |state: &RecordState| state.head.is_some() || !matches!(state.live, Live::Absent { outside_rule: 0 });
+        match self.states(records).await {
+            Ok(states) => return Ok(states.into_iter().filter(is_there).map(|state| state.record).collect()),
+            Err(Error::Storage(AdapterError::Setup { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        // A collection whose table is not there must not keep the others from being named.
+        let mut there = BTreeSet::new();
+        for record in records {
+            let scope = Scope::Records(vec![record.clone()]);
+            match self.states(std::slice::from_ref(record)).await {
+                Ok(states) => there.extend(states.into_iter().filter(is_there).map(|state| state.record)),
+                Err(Error::Storage(AdapterError::Setup { .. })) => {
+                    let entries = self.adapter.addresses(&self.settings.env, &scope).try_concat().await?;
+                    there.extend(entries.into_iter().map(|entry| entry.record));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(there)
     }
 
     /// Returns the collection that stands before the first `:`.

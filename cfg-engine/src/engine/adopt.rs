@@ -48,8 +48,9 @@ impl Project {
                 let adopted = |state: &RecordState<LiveDigest>| {
                     matches!(Standing::of(state), Ok(Standing::Clean { .. } | Standing::Removed { .. }))
                 };
-                let records = self.differing(progress, |state| !adopted(state)).await?;
-                self.converge(Verb::Adopt, records, options, progress, plan, OnRefusal::LeaveOut).await
+                let (records, troubles) = self.differing(progress, |state| !adopted(state)).await?;
+                let report = self.converge(Verb::Adopt, records, options, progress, plan, OnRefusal::LeaveOut).await?;
+                Ok(Report { troubles, ..report })
             }
         }
     }
@@ -98,6 +99,12 @@ impl Project {
             };
             match self.transact(request, &plan_one).await {
                 Ok(part) => {
+                    // What did not fit into the batch's bytes comes next.
+                    let done = part.rows.iter().map(|row| &row.record).max();
+                    let left = done.map_or(0, |done| chunk.partition_point(|record| record <= done));
+                    if !part.rows.is_empty() && left < chunk.len() && part.plan.is_none() {
+                        waiting.push_front(&chunk[left..]);
+                    }
                     report.rows.extend(part.rows);
                     report.replayed &= part.replayed;
                     report.plan = part.plan.or(report.plan);

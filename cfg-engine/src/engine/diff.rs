@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
+use super::pass::CollectionTrouble;
 use super::project::Project;
 use super::status::State;
 use crate::adapter::{AsOf, AsOfRow, Detail, EntryAddress, Live, RecordState, Scope};
 use crate::document::{ChangeOp, FieldChange, Object, Oid, Value, diff};
 use crate::error::Error;
 use crate::history::{CollectionName, Entry, RecordKey, Reference, Timestamp};
+use crate::outcome::combined_exit;
 
 /// The differences of one record.
 #[derive(Debug, Clone)]
@@ -40,6 +42,41 @@ pub struct DiffReport {
     pub diffs: Vec<RecordDiff>,
     /// Records that could not be compared.
     pub failed: Vec<(RecordKey, Error)>,
+    /// Collections of which nothing could be compared.
+    pub troubles: Vec<CollectionTrouble>,
+}
+
+impl DiffReport {
+    /// Returns the rows as data: what differs, then what could not be compared.
+    pub fn to_objects(&self) -> Vec<Object> {
+        let failed = self.failed.iter().map(|(record, error)| {
+            Object::new()
+                .with("collection", record.collection.as_str())
+                .with("config_id", record.id.to_value())
+                .with("reason", error.to_reason())
+        });
+        let troubles = self.troubles.iter().map(CollectionTrouble::to_object);
+        self.diffs.iter().map(RecordDiff::to_object).chain(failed).chain(troubles).collect()
+    }
+
+    /// Returns why something could not be compared.
+    pub fn errors(&self) -> impl Iterator<Item = &Error> {
+        let troubles = self.troubles.iter().map(|trouble| &trouble.error);
+        self.failed.iter().map(|(_, error)| error).chain(troubles)
+    }
+
+    /// Returns the exit code.
+    pub fn exit_code(&self) -> u8 {
+        combined_exit(self.errors().map(|error| error.kind().exit_code()))
+    }
+
+    fn add_troubles(&mut self, troubles: Vec<CollectionTrouble>) {
+        for trouble in troubles.into_iter().filter(CollectionTrouble::is_unreadable) {
+            if !self.troubles.iter().any(|there| there.collection == trouble.collection) {
+                self.troubles.push(trouble);
+            }
+        }
+    }
 }
 
 impl RecordDiff {
@@ -142,7 +179,9 @@ impl Project {
     async fn diff_drift(&self, collection: Option<CollectionName>, reversed: bool) -> Result<DiffReport, Error> {
         let mut report = DiffReport::default();
         let mut waiting: Vec<RecordKey> = Vec::new();
-        for row in self.status(collection, false, &super::Staged::new(), None).await?.rows {
+        let status = self.status(collection, false, &super::Staged::new(), None).await?;
+        report.add_troubles(status.troubles);
+        for row in status.rows {
             match (row.state, row.reason) {
                 (State::Ambiguous | State::Error, Some(error)) => report.failed.push((row.record, error)),
                 (State::Dirty | State::Missing, _) => waiting.push(row.record),
@@ -203,6 +242,7 @@ impl Project {
         match side {
             DiffSide::Live | DiffSide::Head => {
                 let status = self.status(collection.clone(), false, &super::Staged::new(), None).await?;
+                report.add_troubles(status.troubles);
                 for row in status.rows {
                     let oid = if side == DiffSide::Live { row.live_oid } else { row.head_oid };
                     match (row.state, row.reason) {

@@ -2,11 +2,15 @@
 
 use super::project::{Options, Progress, Project};
 use super::report::Report;
+use crate::adapter::RecordState;
 use crate::document::Object;
 use crate::error::Error;
 use crate::history::{RecordKey, Timestamp};
 use crate::plan::gates::OnRefusal;
-use crate::plan::{Verb, plan_import};
+use crate::plan::{Planned, Rules, Verb, plan_import, plan_strip};
+
+/// Plans the first version of one record.
+type PlanFirst = fn(&RecordState, Rules<'_>, Option<Timestamp>, &Object) -> Result<Planned, Error>;
 
 /// Which records to import, and since when their documents have been live.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +34,31 @@ impl Project {
         options: &Options,
         progress: Option<&dyn Progress>,
     ) -> Result<Report, Error> {
+        self.import_with(import, options, progress, plan_import).await
+    }
+
+    /// As [`import`](Self::import), and takes the fields that a pattern ignores out of live: backups that were
+    /// kept by hand inside the documents. The first version keeps what they held.
+    ///
+    /// # Errors
+    ///
+    /// As [`import`](Self::import).
+    pub async fn import_stripped(
+        &self,
+        import: &Import,
+        options: &Options,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Report, Error> {
+        self.import_with(import, options, progress, plan_strip).await
+    }
+
+    async fn import_with(
+        &self,
+        import: &Import,
+        options: &Options,
+        progress: Option<&dyn Progress>,
+        plan_one: PlanFirst,
+    ) -> Result<Report, Error> {
         if let Some(valid_from) = import.valid_from {
             let now = self.adapter.clock().await?.store;
             if valid_from > now {
@@ -41,16 +70,16 @@ impl Project {
             }
         }
         let meta = Object::new();
-        let plan = |state: &crate::adapter::RecordState| {
-            plan_import(state, self.rules(&state.record)?, import.valid_from, &meta)
-        };
+        let plan =
+            |state: &crate::adapter::RecordState| plan_one(state, self.rules(&state.record)?, import.valid_from, &meta);
         match &import.records {
             Some(records) => {
                 self.converge(Verb::Import, records.clone(), options, progress, plan, OnRefusal::LeaveOut).await
             }
             None => {
-                let records = self.differing(progress, |state| state.head.is_none()).await?;
-                self.converge(Verb::Import, records, options, progress, plan, OnRefusal::LeaveOut).await
+                let (records, troubles) = self.differing(progress, |state| state.head.is_none()).await?;
+                let report = self.converge(Verb::Import, records, options, progress, plan, OnRefusal::LeaveOut).await?;
+                Ok(Report { troubles, ..report })
             }
         }
     }

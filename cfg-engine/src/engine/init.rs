@@ -1,11 +1,13 @@
 //! `init`: the engine's tables, and the `env` object that says what this env owns.
 
-use futures_util::TryStreamExt;
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use super::op_ids::op_id;
 use super::project::{Options, Project};
-use crate::adapter::{ExpectedVersion, Live, ObjectKey, ObjectWrite, Scope, StoredObject};
-use crate::document::{Object, Value};
+use crate::adapter::{AdapterError, ExpectedVersion, Live, ObjectKey, ObjectWrite, Scope, StoredObject};
+use crate::document::{FieldPolicy, Object, Value};
 use crate::error::Error;
 use crate::history::RecordKey;
 use crate::outcome::combined_exit;
@@ -59,6 +61,9 @@ impl Project {
     /// or collection.
     pub async fn init(&self, dry_run: bool) -> Result<InitReport, Error> {
         let mut report = InitReport::default();
+        if let Some(caveat) = &self.adapter.capabilities().caveat {
+            report.advice.push(format!("a change is not atomic here: {}; {}", caveat.problem, caveat.remedy));
+        }
         for collection in self.collections() {
             report.advice.extend(self.adapter.check_collection(&collection.name).await?);
         }
@@ -80,6 +85,7 @@ impl Project {
         self.check_tables(&known)?;
         let mine = known.iter().find(|object| object.key.name == self.settings.env.as_str());
         let was_gated = mine.and_then(|o| o.body.get("gated")).and_then(Value::as_bool).unwrap_or(false);
+        self.check_atomicity(was_gated || self.settings.gated)?;
         // What is not configured at the moment keeps its table: its history is under its name.
         let mut owned: Vec<(String, String)> =
             self.collections().iter().map(|c| (c.name.to_string(), c.table.clone())).collect();
@@ -99,13 +105,19 @@ impl Project {
             .with("tables", owned.iter().map(|(_, table)| table.clone()).collect::<Vec<_>>())
             .with("collections", pairs)
             // The stored word rules; the file may only be stricter.
-            .with("gated", self.settings.gated || was_gated);
+            .with("gated", self.settings.gated || was_gated)
+            .with(POLICIES, self.all_policies(mine));
         if mine.is_some_and(|object| object.body == Value::Object(body.clone())) || dry_run {
             return Ok(false);
         }
+        self.write_env(mine, body).await?;
+        Ok(mine.is_none())
+    }
+
+    async fn write_env(&self, stored: Option<&StoredObject>, body: Object) -> Result<(), Error> {
         let write = ObjectWrite {
             key: ObjectKey { kind: ENV_OBJECT.to_owned(), name: self.settings.env.to_string() },
-            expected: mine.map_or(ExpectedVersion::Absent, |object| ExpectedVersion::At(object.version)),
+            expected: stored.map_or(ExpectedVersion::Absent, |object| ExpectedVersion::At(object.version)),
             body: Some(Value::Object(body)),
         };
         let mut plan: Plan = self.plan(Verb::Init, &Options::message("init"), Vec::new());
@@ -113,8 +125,46 @@ impl Project {
         let (cleared, _) = judge(plan, &self.settings, self.collections(), SecretGate::Configured, OnRefusal::Whole)?;
         let clock = self.adapter.clock().await?;
         let bound = cleared.bind(op_id(&*self.ids), clock.now_at(self.adapter.monotonic()));
-        self.adapter.apply(&bound.batch).await?;
-        Ok(mine.is_none())
+        Ok(self.adapter.apply(&bound.batch).await?)
+    }
+
+    /// Returns every field policy that entries of this env were or are going to be made under, by address.
+    fn all_policies(&self, stored: Option<&StoredObject>) -> Object {
+        let earlier = stored.and_then(|object| object.body.get(POLICIES)).and_then(Value::as_object);
+        let mut all = earlier.cloned().unwrap_or_default();
+        for collection in self.collections() {
+            let address = collection.policy.address().to_hex();
+            if !all.contains_key(&address) {
+                all.insert(address, collection.policy.to_object());
+            }
+        }
+        all
+    }
+
+    /// Reads the field policies that entries were made under, by address.
+    pub(crate) async fn policies(&self) -> Result<BTreeMap<String, FieldPolicy>, Error> {
+        let stored = self.adapter.objects(ENV_OBJECT, Some(self.settings.env.as_str())).await?;
+        let all = self.all_policies(stored.first());
+        let read = |(address, rules): (String, Value)| {
+            let policy = FieldPolicy::from_object(rules.as_object()?).ok()?;
+            // Rules that were edited are not those that the entries name.
+            (policy.address().to_hex() == address).then_some((address, policy))
+        };
+        Ok(all.into_iter().filter_map(read).collect())
+    }
+
+    /// Refuses a gated env on a store whose batches are no transactions.
+    fn check_atomicity(&self, gated: bool) -> Result<(), Error> {
+        match &self.adapter.capabilities().caveat {
+            Some(caveat) if gated => Err(Error::Setup {
+                problem: format!(
+                    "env {} is gated and its changes would not be atomic: {}",
+                    self.settings.env, caveat.problem
+                ),
+                hint: caveat.remedy.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a table that two collections would keep history of: here, in another env, or under
@@ -150,42 +200,74 @@ impl Project {
     }
 
     async fn ambiguous_records(&self) -> Result<Vec<(RecordKey, Error)>, Error> {
-        let scope = Scope::All(None);
         let mut found = Vec::new();
-        let mut chunks = self.adapter.records(&self.settings.env, &scope);
-        while let Some(chunk) = chunks.try_next().await? {
-            for state in chunk {
-                if let Live::Ambiguous { rows } = state.live {
-                    let record = state.record;
-                    found.push((record.clone(), Error::Ambiguous { record, rows }));
-                }
+        self.pass(&Scope::All(None), None, &mut |state| {
+            if let Live::Ambiguous { rows } = state.live {
+                let record = state.record;
+                found.push((record.clone(), Error::Ambiguous { record, rows }));
             }
-        }
+        })
+        .await?;
         Ok(found)
     }
 
-    /// Checks that this env was initialised, and takes over a stored `gated`. Read once per project.
+    /// Checks that this env was initialised and is not gated by the store's word, and that the field
+    /// policies in use are stored. Read anew where the last look is older than [`ENV_FRESH`]: another
+    /// process may have changed it.
     pub(crate) async fn ensure_env(&self) -> Result<(), Error> {
-        let gated = match self.stored_env.get() {
-            Some(gated) => *gated,
-            None => {
-                let stored = self.adapter.objects(ENV_OBJECT, None).await?;
-                let Some(object) = stored.iter().find(|o| o.key.name == self.settings.env.as_str()) else {
-                    return Err(Error::Setup {
-                        problem: format!("env {} is not initialised", self.settings.env),
-                        hint: format!("run: cfg init --env {}", self.settings.env),
-                    });
-                };
-                self.check_tables(&stored)?;
-                let gated = object.body.get("gated").and_then(Value::as_bool).unwrap_or(false);
-                *self.stored_env.get_or_init(|| gated)
+        let now = self.adapter.monotonic();
+        let seen = || self.env_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen().is_some_and(|seen| now.saturating_sub(seen) < ENV_FRESH) {
+            return Ok(());
+        }
+        self.look_at_env().await?;
+        *seen() = Some(now);
+        Ok(())
+    }
+
+    async fn look_at_env(&self) -> Result<(), Error> {
+        for attempt in 1.. {
+            let stored = self.adapter.objects(ENV_OBJECT, None).await?;
+            let Some(mine) = stored.iter().find(|o| o.key.name == self.settings.env.as_str()) else {
+                return Err(Error::Setup {
+                    problem: format!("env {} is not initialised", self.settings.env),
+                    hint: format!("run: cfg init --env {}", self.settings.env),
+                });
+            };
+            self.check_tables(&stored)?;
+            let gated = mine.body.get("gated").and_then(Value::as_bool).unwrap_or(false);
+            self.check_atomicity(gated || self.settings.gated)?;
+            if gated && !self.settings.gated {
+                return Err(Error::Gated { env: self.settings.env.to_string() });
             }
-        };
-        if gated && !self.settings.gated {
-            return Err(Error::Gated { env: self.settings.env.to_string() });
+            if self.collections().iter().all(|c| knows_policy(mine, &c.policy)) {
+                return Ok(());
+            }
+            let Some(body) = mine.body.as_object().cloned() else { return Ok(()) };
+            match self.write_env(Some(mine), body.with(POLICIES, self.all_policies(Some(mine)))).await {
+                // Somebody else's policy, or this very one: look again.
+                Err(Error::Storage(AdapterError::StaleObject { .. } | AdapterError::Clock { .. }))
+                    if attempt < ATTEMPTS => {}
+                Err(Error::Storage(AdapterError::UnknownOutcome)) if attempt < ATTEMPTS => {}
+                other => return other,
+            }
         }
         Ok(())
     }
+}
+
+/// How long what the env object said is taken for what it says: whoever has the project open is gated
+/// that much later than the env at most.
+const ENV_FRESH: Duration = Duration::from_secs(1);
+
+/// How often the env object is written anew where others write it too.
+const ATTEMPTS: u32 = 8;
+
+/// The member of an env object that holds field policies by address.
+const POLICIES: &str = "policies";
+
+fn knows_policy(env: &StoredObject, policy: &FieldPolicy) -> bool {
+    env.body.get(POLICIES).and_then(|all| all.get(&policy.address().to_hex())).is_some()
 }
 
 /// Returns the tables that an env object names, with the collections they are; an object that was written

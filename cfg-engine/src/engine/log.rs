@@ -6,7 +6,7 @@ use super::project::Project;
 use crate::adapter::{AsOf, AsOfRow, Detail, EntryQuery, Order, Scope};
 use crate::document::Object;
 use crate::error::Error;
-use crate::history::{CollectionName, Entry, RecordKey, Timestamp};
+use crate::history::{CollectionName, Entry, RecordKey, TagName, Timestamp};
 
 /// Which entries [`Project::log`] lists: those of one record, highest seq first, or of all, newest first.
 #[derive(Debug, Clone, Default)]
@@ -57,12 +57,14 @@ pub struct AsOfEntry {
     pub entry: Entry,
     /// The instant lies before the record's estimated baseline: what was live then is not known.
     pub estimated_before_import: bool,
+    /// The names of its tags.
+    pub tags: Vec<String>,
 }
 
 impl AsOfEntry {
     /// Returns the entry, with `estimated_before_import` where it is so.
     pub fn to_object(&self) -> Object {
-        let mut object = self.entry.to_object(&[]);
+        let mut object = self.entry.to_object(&self.tags);
         if self.estimated_before_import {
             object.insert("estimated_before_import", true);
         }
@@ -100,11 +102,34 @@ impl Project {
         Ok(entries)
     }
 
-    async fn no_history_of(&self, record: &RecordKey) -> Error {
+    pub(crate) async fn no_history_of(&self, record: &RecordKey) -> Error {
         self.entry_at(record, &crate::history::Reference::Head)
             .await
             .err()
             .unwrap_or_else(|| Error::Untracked { record: record.clone() })
+    }
+
+    /// Lists the versions that a tag means, by record key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuch`] for the tag; [`Error::NoVersion`] for a record that it does not cover.
+    pub async fn log_tag(
+        &self,
+        name: &TagName,
+        record: Option<&RecordKey>,
+        with_doc: bool,
+    ) -> Result<Vec<Entry>, Error> {
+        let tag = self.tag_named(name).await?;
+        let rows = self.tagged(&tag, record.map(std::slice::from_ref)).await?;
+        if let (Some(record), true) = (record, rows.is_empty()) {
+            return Err(Error::NoVersion { record: record.clone(), reference: format!("tag:{name}") });
+        }
+        let detail = if with_doc { Detail::Document } else { Detail::Header };
+        let found = self.pick(rows.into_iter().map(|row| (row.record, row.seq)), detail).await?;
+        let mut entries: Vec<Entry> = found.into_values().collect();
+        entries.sort_by(|a, b| a.header.record.cmp(&b.header.record));
+        Ok(entries)
     }
 
     /// Lists, for every record that had a document then, the entry that held.
@@ -123,17 +148,30 @@ impl Project {
             Some(record) => Scope::Records(vec![record.clone()]),
             None => Scope::All(collection),
         };
-        let detail = if with_doc { Detail::Document } else { Detail::Header };
-        let rows: Vec<AsOfRow<Entry>> = self.adapter.as_of(&self.settings.env, &scope, at, detail).try_concat().await?;
+        let rows = self.held(&scope, at, with_doc).await?;
         if rows.is_empty()
             && let Some(record) = record
             && self.state(record).await?.head.is_none()
         {
             return Err(self.no_history_of(record).await);
         }
-        Ok(rows
-            .into_iter()
-            .map(|row| AsOfEntry { entry: row.entry, estimated_before_import: row.estimated_before_import })
-            .collect())
+        Ok(rows)
+    }
+
+    /// Returns what the records of a scope held at an instant, by record key; none is no error.
+    ///
+    /// # Errors
+    ///
+    /// Only where the store fails.
+    pub async fn held(&self, scope: &Scope, at: AsOf, with_doc: bool) -> Result<Vec<AsOfEntry>, Error> {
+        let detail = if with_doc { Detail::Document } else { Detail::Header };
+        let rows: Vec<AsOfRow<Entry>> = self.adapter.as_of(&self.settings.env, scope, at, detail).try_concat().await?;
+        let tags = self.tags_for(rows.iter().map(|row| &row.entry)).await?;
+        let shown = |row: AsOfRow<Entry>| AsOfEntry {
+            tags: tags.of(&row.entry).to_vec(),
+            entry: row.entry,
+            estimated_before_import: row.estimated_before_import,
+        };
+        Ok(rows.into_iter().map(shown).collect())
     }
 }

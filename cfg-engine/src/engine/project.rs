@@ -1,6 +1,7 @@
 //! [`Project`]: an adapter and its settings, and every verb as a method.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 
@@ -43,8 +44,8 @@ pub struct Project {
     pub(crate) adapter: Arc<dyn StorageAdapter>,
     pub(crate) settings: Settings,
     pub(crate) ids: Arc<dyn OpIds>,
-    /// Whether the stored env object says that this env is gated; read once.
-    pub(crate) stored_env: Arc<OnceLock<bool>>,
+    /// When the env object was last read and found in order.
+    pub(crate) env_seen: Arc<Mutex<Option<Duration>>>,
 }
 
 /// What every mutating verb takes.
@@ -88,7 +89,7 @@ impl<F: Fn(u64, Option<u64>) + Send + Sync> Progress for F {
 impl Project {
     /// Opens a project on an adapter. Nothing is read or written yet.
     pub fn new(adapter: Arc<dyn StorageAdapter>, settings: Settings) -> Self {
-        Project { adapter, settings, ids: Arc::new(RandomOpIds), stored_env: Arc::default() }
+        Project { adapter, settings, ids: Arc::new(RandomOpIds), env_seen: Arc::default() }
     }
 
     /// Replaces the source of op_ids.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::pass::CollectionTrouble;
 use crate::adapter::HeadRef;
 use crate::document::{Object, Value};
 use crate::error::Error;
@@ -40,12 +41,18 @@ pub struct Written {
     pub doc: Option<Arc<Value>>,
     /// The base to commit the next change with.
     pub base: Base,
+    /// What looks like a secret and was let pass, where the configuration warns only.
+    pub warnings: Vec<Error>,
 }
 
 impl Written {
-    /// Returns the entry plus `replaced`.
+    /// Returns the entry plus `replaced`, and `warnings` where there are some.
     pub fn to_object(&self) -> Object {
-        self.entry.to_object(&[]).with("replaced", self.replaced.as_ref().map(Replaced::to_object))
+        let row = self.entry.to_object(&[]).with("replaced", self.replaced.as_ref().map(Replaced::to_object));
+        if self.warnings.is_empty() {
+            return row;
+        }
+        row.with("warnings", self.warnings.iter().map(Error::to_reason).collect::<Vec<_>>())
     }
 }
 
@@ -98,6 +105,10 @@ pub struct Report {
     pub rows: Vec<RowResult>,
     /// The plan, where this was a dry run.
     pub plan: Option<PlanView>,
+    /// What a dry run would let pass with a warning.
+    pub plan_warnings: Vec<(RecordKey, Error)>,
+    /// Collections of which a verb over everything could read nothing, and rows that belong to no record.
+    pub troubles: Vec<CollectionTrouble>,
     /// The idempotency key was known: what is reported happened earlier.
     pub replayed: bool,
 }
@@ -122,30 +133,53 @@ impl Report {
         self.rows.iter().filter_map(|row| row.result.as_ref().err().map(|error| (&row.record, error)))
     }
 
-    /// Returns the exit code.
-    pub fn exit_code(&self) -> u8 {
-        combined_exit(self.failed().map(|(_, error)| error.kind().exit_code()))
+    /// Returns what was let pass with a warning.
+    pub fn warnings(&self) -> impl Iterator<Item = &Error> {
+        self.written().flat_map(|written| &written.warnings).chain(self.plan_warnings.iter().map(|(_, error)| error))
     }
 
-    /// Returns `{results, failed}`, or the plan of a dry run.
+    /// Returns why rows failed, and what concerns a whole collection.
+    pub fn errors(&self) -> impl Iterator<Item = &Error> {
+        self.failed().map(|(_, error)| error).chain(self.troubles.iter().map(|trouble| &trouble.error))
+    }
+
+    /// Returns the exit code.
+    pub fn exit_code(&self) -> u8 {
+        combined_exit(self.errors().map(|error| error.kind().exit_code()))
+    }
+
+    /// Returns `{results, failed, replayed}`, or the plan of a dry run.
     pub fn to_object(&self) -> Object {
         if let Some(plan) = &self.plan {
-            let failed: Vec<Object> =
-                self.rows.iter().filter(|r| r.result.is_err()).map(RowResult::to_object).collect();
-            return plan.shown.clone().with("failed", failed);
+            let shown = plan.shown.clone().with("failed", self.failures());
+            if self.plan_warnings.is_empty() {
+                return shown;
+            }
+            let row = |(record, error): &(RecordKey, Error)| {
+                Object::new()
+                    .with("collection", record.collection.as_str())
+                    .with("config_id", record.id.to_value())
+                    .with("reason", error.to_reason())
+            };
+            return shown.with("warnings", self.plan_warnings.iter().map(row).collect::<Vec<_>>());
         }
-        let (failed, results): (Vec<&RowResult>, Vec<&RowResult>) =
-            self.rows.iter().partition(|row| row.result.is_err());
+        let results = self.rows.iter().filter(|row| row.result.is_ok());
         Object::new()
-            .with("results", results.into_iter().map(RowResult::to_object).collect::<Vec<_>>())
-            .with("failed", failed.into_iter().map(RowResult::to_object).collect::<Vec<_>>())
+            .with("results", results.map(RowResult::to_object).collect::<Vec<_>>())
+            .with("failed", self.failures())
+            .with("replayed", self.replayed)
+    }
+
+    fn failures(&self) -> Vec<Object> {
+        let rows = self.rows.iter().filter(|row| row.result.is_err()).map(RowResult::to_object);
+        rows.chain(self.troubles.iter().map(CollectionTrouble::to_object)).collect()
     }
 
     /// Returns what a verb on one record prints: the entry plus `replaced`, or the plan.
     pub fn to_single(&self) -> Value {
         match (&self.plan, self.rows.as_slice()) {
             (Some(_), _) => Value::Object(self.to_object()),
-            (None, [row]) => Value::Object(row.to_object()),
+            (None, [row]) => Value::Object(row.to_object().with("replayed", self.replayed)),
             (None, _) => Value::Object(self.to_object()),
         }
     }

@@ -81,6 +81,7 @@ impl Project {
             without_secrets: restore.without_secrets,
             is_head,
             discard_drift: restore.force || is_head,
+            creates: false,
             meta: &meta,
         };
         self.transact(request, |state| plan_restore(state, self.rules(&state.record)?, &input)).await

@@ -6,13 +6,18 @@ use super::project::Project;
 use crate::adapter::{AsOf, Detail, EntryAddress, EntryQuery, Scope};
 use crate::document::{FieldPath, Object, Oid, Value};
 use crate::error::Error;
-use crate::history::{Entry, RecordKey, Reference, Seq};
+use crate::history::{Entry, RecordKey, Reference, Seq, TagName};
 
 /// What [`Project::show`] found.
 #[derive(Debug, Clone)]
 pub enum Shown {
     /// An entry with its document.
-    Entry(Box<Entry>),
+    Entry {
+        /// The entry.
+        entry: Box<Entry>,
+        /// The names of its tags.
+        tags: Vec<String>,
+    },
     /// The live document, secrets masked.
     Live(Box<super::Document>),
 }
@@ -21,7 +26,7 @@ impl Shown {
     /// Returns the document, if there is one.
     pub fn doc(&self) -> Option<&Value> {
         match self {
-            Shown::Entry(entry) => entry.doc.as_ref(),
+            Shown::Entry { entry, .. } => entry.doc.as_ref(),
             Shown::Live(document) => Some(&document.doc),
         }
     }
@@ -29,8 +34,8 @@ impl Shown {
     /// Returns the entry with its document, or the live document with its base.
     pub fn to_object(&self) -> Object {
         match self {
-            Shown::Entry(entry) => {
-                let mut object = entry.to_object(&[]);
+            Shown::Entry { entry, tags } => {
+                let mut object = entry.to_object(tags);
                 if entry.doc.is_none() {
                     object.insert("doc", Value::Null);
                 }
@@ -50,7 +55,11 @@ impl Project {
     pub async fn show(&self, record: &RecordKey, reference: &Reference) -> Result<Shown, Error> {
         match reference {
             Reference::Live => Ok(Shown::Live(Box::new(self.get(record).await?))),
-            other => Ok(Shown::Entry(Box::new(self.entry_at(record, other).await?))),
+            other => {
+                let entry = Box::new(self.entry_at(record, other).await?);
+                let tags = self.tags_for([&*entry]).await?.of(&entry).to_vec();
+                Ok(Shown::Entry { entry, tags })
+            }
         }
     }
 
@@ -102,7 +111,13 @@ impl Project {
                 };
             }
             Reference::Tag(name) => {
-                return Err(Error::NoSuch { what: "tag", name: name.clone(), known: Vec::new() });
+                let tag = self.tag_named(&TagName::new(name)?).await?;
+                let row = self.tagged(&tag, Some(std::slice::from_ref(record))).await?.into_iter().next();
+                match row {
+                    Some(row) => row.seq,
+                    None if self.state(record).await?.head.is_none() => return Err(self.no_history(record).await),
+                    None => return Err(no_version()),
+                }
             }
             Reference::Live | Reference::Staged => return Err(no_version()),
         };

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::{StreamExt, TryStreamExt};
-
+use super::pass::CollectionTrouble;
 use super::project::{Progress, Project};
 use crate::adapter::{LiveContent, LiveDigest, RecordState, Scope};
-use crate::document::{Object, Oid};
+use crate::document::{Object, Oid, Value};
 use crate::error::Error;
 use crate::history::{CollectionName, RecordKey, Seq};
 use crate::outcome::combined_exit;
@@ -76,6 +75,10 @@ pub struct RecordStatus {
 pub struct Status {
     /// The rows, by record key.
     pub rows: Vec<RecordStatus>,
+    /// Rows that belong to no record, and collections that cannot be read.
+    pub troubles: Vec<CollectionTrouble>,
+    /// Staged documents that cannot be used and of which it is not known whose they are.
+    pub staging: Vec<Error>,
 }
 
 impl RecordStatus {
@@ -123,9 +126,46 @@ impl RecordStatus {
 }
 
 impl Status {
-    /// Returns the exit code: 2 for drift, 6 for ambiguous or unreadable records.
+    /// Returns the exit code: 2 for drift, 6 for what cannot be versioned as it is.
     pub fn exit_code(&self) -> u8 {
-        combined_exit(self.rows.iter().filter_map(|row| row.reason.as_ref()).map(|e| e.kind().exit_code()))
+        combined_exit(self.errors().map(|error| error.kind().exit_code()))
+    }
+
+    /// Returns why rows are not clean, and what concerns no single row.
+    pub fn errors(&self) -> impl Iterator<Item = &Error> {
+        let rows = self.rows.iter().filter_map(|row| row.reason.as_ref());
+        rows.chain(self.troubles.iter().map(|trouble| &trouble.error)).chain(&self.staging)
+    }
+
+    /// Says that what is staged cannot be used: for the record for which `is_its` holds, where there is one.
+    pub fn staged_unusable(&mut self, is_its: impl Fn(&RecordKey) -> bool, error: Error) {
+        match self.rows.iter_mut().find(|row| is_its(&row.record)) {
+            Some(row) => {
+                row.staged = true;
+                // What live is comes first.
+                if row.reason.is_none() {
+                    row.state = State::Error;
+                    row.reason = Some(error);
+                }
+            }
+            None => self.staging.push(error),
+        }
+    }
+
+    /// Returns the rows as data. What concerns a whole collection comes behind them, with `config_id`
+    /// null; then what is staged and belongs to nothing that is known, with `collection` null too.
+    pub fn to_objects(&self) -> Vec<Object> {
+        let row = |collection: Option<&CollectionName>, staged: bool, error: &Error| {
+            let row = Object::new()
+                .with("collection", collection.map(CollectionName::as_str))
+                .with("config_id", Value::Null)
+                .with("state", State::Error.as_str());
+            let row = ["live_oid", "head_oid", "head_seq"].iter().fold(row, |row, key| row.with(key, Value::Null));
+            row.with("staged", staged).with("reason", error.to_reason())
+        };
+        let rows = self.rows.iter().map(RecordStatus::to_object);
+        let troubles = self.troubles.iter().map(|t| row(Some(&t.collection), false, &t.error));
+        rows.chain(troubles).chain(self.staging.iter().map(|error| row(None, true, error))).collect()
     }
 }
 
@@ -148,12 +188,9 @@ impl Project {
         let scope = Scope::All(collection.clone());
         let mut rows = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut chunks = self.adapter.digests(&self.settings.env, &scope);
-        let mut done = 0;
-        while let Some(chunk) = chunks.next().await {
-            for state in chunk? {
+        let troubles = self
+            .pass(&scope, progress, &mut |state| {
                 let row = RecordStatus::of(&state, staged);
-                done += 1;
                 if row.staged {
                     seen.insert(row.record.clone());
                 }
@@ -162,12 +199,8 @@ impl Project {
                 if row.state != State::Removed || (removed && !unknown) {
                     rows.push(row);
                 }
-            }
-            if let Some(progress) = progress {
-                progress.advance(done, None);
-            }
-        }
-        drop(chunks);
+            })
+            .await?;
         // A staged document of a record that does not exist yet.
         for record in staged.difference(&seen).filter(|r| r.env == self.settings.env && wanted(r)) {
             rows.push(RecordStatus {
@@ -181,7 +214,7 @@ impl Project {
             });
         }
         rows.sort_by(|a, b| a.record.cmp(&b.record));
-        Ok(Status { rows })
+        Ok(Status { rows, troubles, staging: Vec::new() })
     }
 
     /// Compares live and history of single records.
@@ -198,26 +231,24 @@ impl Project {
             }
             rows.push(RecordStatus::of(state, staged));
         }
-        Ok(Status { rows })
+        Ok(Status { rows, ..Status::default() })
     }
 
-    /// Returns the records of the whole env for which `wanted` holds, holding nothing but their keys.
+    /// Returns the records of the whole env for which `wanted` holds, holding nothing but their keys, and
+    /// the collections that cannot be read.
     pub(crate) async fn differing(
         &self,
         progress: Option<&dyn Progress>,
-        wanted: impl Fn(&RecordState<LiveDigest>) -> bool + Send,
-    ) -> Result<Vec<RecordKey>, Error> {
-        let scope = Scope::All(None);
+        mut wanted: impl FnMut(&RecordState<LiveDigest>) -> bool + Send,
+    ) -> Result<(Vec<RecordKey>, Vec<CollectionTrouble>), Error> {
         let mut found = Vec::new();
-        let mut done = 0;
-        let mut chunks = self.adapter.digests(&self.settings.env, &scope);
-        while let Some(chunk) = chunks.try_next().await? {
-            done += chunk.len() as u64;
-            found.extend(chunk.into_iter().filter(|state| wanted(state)).map(|state| state.record));
-            if let Some(progress) = progress {
-                progress.advance(done, None);
-            }
-        }
-        Ok(found)
+        let troubles = self
+            .pass(&Scope::All(None), progress, &mut |state| {
+                if wanted(&state) {
+                    found.push(state.record);
+                }
+            })
+            .await?;
+        Ok((found, troubles))
     }
 }

@@ -15,7 +15,7 @@ use crate::adapter::{
 use crate::document::Oid;
 use crate::error::Error;
 use crate::history::{Entry, Op, OpId, RecordKey, Timestamp};
-use crate::plan::gates::{OnRefusal, judge, preview};
+use crate::plan::gates::{OnRefusal, judge, preview, warnings};
 use crate::plan::{Base, Bound, Plan, PlanView, Planned, PlannedChange, Verb};
 
 /// How often a change is planned anew before it is given up.
@@ -54,14 +54,12 @@ pub(crate) type AsksFor<'r> = Box<dyn Fn(&Entry) -> bool + Send + Sync + 'r>;
 type Seen = HashMap<RecordKey, (Option<HeadRef>, Option<Oid>)>;
 
 impl Project {
-    /// Carries one change of some records through.
+    /// Carries one change of some records through. A verb that converges may leave the last of them for
+    /// another call: those that no row of the report is about.
     pub(crate) async fn transact<F>(&self, request: Request<'_>, plan_one: F) -> Result<Report, Error>
     where
         F: Fn(&RecordState) -> Result<Planned, Error> + Send + Sync,
     {
-        if !request.options.dry_run {
-            self.ensure_env().await?;
-        }
         let mut records = request.records.clone();
         records.sort();
         records.dedup();
@@ -71,9 +69,11 @@ impl Project {
         let mut seen: Option<Seen> = None;
         let mut uncertain = key.is_some() && !request.options.dry_run;
         let mut moved: BTreeMap<RecordKey, u32> = BTreeMap::new();
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             records.retain(|record| !failed.contains_key(record));
-            let states = if records.is_empty() { Vec::new() } else { self.states(&records).await? };
+            let states = self.look_anew(&records, &request, attempt == 0).await?;
+            // What does not fit into one batch is the next one's.
+            records.truncate(states.len());
             // The same key may have been used before, by a call that runs beside this one too, and an
             // attempt whose outcome is unknown may have landed since it was looked up. What the states
             // just read hold is decided; what lands after them fails on the tips.
@@ -91,24 +91,35 @@ impl Project {
             let mut rows = Vec::new();
             let mut changes = Vec::new();
             for state in &states {
-                match plan_one(state) {
-                    Ok(Planned::Change(change)) => match self.storable(&change) {
-                        Ok(()) => changes.push(*change),
-                        Err(error) if request.on_refusal == OnRefusal::Whole => return Err(error),
-                        Err(error) => drop(failed.insert(state.record.clone(), error)),
-                    },
-                    Ok(Planned::Nothing) => rows.push(unchanged(state)),
-                    Err(error) if request.on_refusal == OnRefusal::Whole => return Err(error),
+                let planned = plan_one(state).and_then(|planned| match planned {
+                    Planned::Change(change) => self.storable(&change).map(|()| Some(*change)),
+                    Planned::Nothing => Ok(None),
+                });
+                match planned {
+                    Ok(Some(change)) => changes.push(change),
+                    Ok(None) => rows.push(unchanged(state)),
                     Err(error) => drop(failed.insert(state.record.clone(), error)),
                 }
             }
             let plan = self.plan(request.verb, request.options, changes);
             let gate = request.options.gate();
+            if request.on_refusal == OnRefusal::Whole && failed.is_empty() {
+                self.fits_a_batch(&plan)?;
+            }
+            if request.on_refusal == OnRefusal::Whole && !failed.is_empty() {
+                // All or nothing: whoever mends what is refused wants to know of all of it at once.
+                if let Ok((_, left_out)) = preview(plan, &self.settings, self.collections(), gate, OnRefusal::LeaveOut)
+                {
+                    failed.extend(left_out);
+                }
+                return Err(Error::several(failed.into_iter().collect(), states.len()));
+            }
             if request.options.dry_run {
                 let (plan, left_out) = preview(plan, &self.settings, self.collections(), gate, request.on_refusal)?;
                 failed.extend(left_out);
+                let plan_warnings = warnings(&plan, &self.settings, self.collections(), gate);
                 let view = PlanView::of(&plan, self.collections(), &self.ids.fresh());
-                return Ok(finish(rows, failed, Some(view)));
+                return Ok(Report { plan_warnings, ..finish(rows, failed, Some(view)) });
             }
             let (cleared, left_out) = judge(plan, &self.settings, self.collections(), gate, request.on_refusal)?;
             failed.extend(left_out);
@@ -119,6 +130,7 @@ impl Project {
             match self.adapter.apply(&bound.batch).await {
                 Ok(()) => {
                     rows.extend(self.written(&cleared.plan().changes, bound));
+                    warn(&mut rows, warnings(cleared.plan(), &self.settings, self.collections(), gate));
                     return Ok(finish(rows, failed, None));
                 }
                 Err(error) => {
@@ -151,6 +163,47 @@ impl Project {
         }
     }
 
+    /// Reads the records, and beside them what the store says of this env. A verb that converges gets as
+    /// many as one batch takes at the first look; the others are left for the next.
+    async fn look_anew(
+        &self,
+        records: &[RecordKey],
+        request: &Request<'_>,
+        first: bool,
+    ) -> Result<Vec<RecordState>, Error> {
+        let may_split = first && request.on_refusal == OnRefusal::LeaveOut && !request.options.dry_run;
+        let limit = if may_split { self.adapter.capabilities().max_batch_bytes } else { usize::MAX };
+        let states =
+            async { if records.is_empty() { Ok(Vec::new()) } else { self.states_within(records, limit).await } };
+        let env = async { if request.options.dry_run { Ok(()) } else { self.ensure_env().await } };
+        let (states, env) = futures_util::future::join(states, env).await;
+        env.and(states)
+    }
+
+    /// Reads the first of some records, in ascending order: those whose documents have so many bytes
+    /// together, and one at least.
+    async fn states_within(&self, records: &[RecordKey], limit: usize) -> Result<Vec<RecordState>, Error> {
+        if limit == usize::MAX {
+            return self.states(records).await;
+        }
+        records.iter().try_for_each(|record| self.own(record))?;
+        let scope = Scope::Records(records.to_vec());
+        let mut chunks = self.adapter.records(&self.settings.env, &scope);
+        let (mut states, mut bytes) = (Vec::new(), 0);
+        while let Some(chunk) = chunks.try_next().await? {
+            for state in chunk {
+                if let Live::One(live) = &state.live {
+                    bytes += live.value.about_bytes();
+                }
+                if bytes > limit && !states.is_empty() {
+                    return Ok(states);
+                }
+                states.push(state);
+            }
+        }
+        Ok(states)
+    }
+
     pub(crate) fn plan(&self, verb: Verb, options: &Options, changes: Vec<PlannedChange>) -> Plan {
         let mut changes = changes;
         if options.allow_secret {
@@ -165,6 +218,7 @@ impl Project {
             message: options.message.clone(),
             changes,
             objects: Vec::new(),
+            upkeep: Vec::new(),
         }
     }
 
@@ -175,10 +229,29 @@ impl Project {
         newest.map_or(Timestamp::from_millis(0), |clock| clock.now_at(monotonic))
     }
 
+    /// Refuses a change of several records whose documents are more than a batch takes.
+    fn fits_a_batch(&self, plan: &Plan) -> Result<(), Error> {
+        if plan.changes.len() < 2 {
+            return Ok(());
+        }
+        let limit = self.adapter.capabilities().max_batch_bytes;
+        let documents = plan.changes.iter().filter_map(|change| change.after.as_ref());
+        let bytes: usize = documents.map(|doc| doc.about_bytes()).sum();
+        if bytes <= limit {
+            return Ok(());
+        }
+        let store = self.adapter.capabilities().store;
+        Err(Error::refused(
+            "batch_too_large",
+            format!("the documents of one commit have about {bytes} bytes, more than the {limit} that {store} takes"),
+            "split the change; each part is atomic by itself",
+        ))
+    }
+
     /// Refuses a document that the store cannot hold.
-    fn storable(&self, change: &PlannedChange) -> Result<(), Error> {
+    pub(crate) fn storable(&self, change: &PlannedChange) -> Result<(), Error> {
         match (&change.live, &change.after) {
-            (LiveWrite::Update(_) | LiveWrite::Seed(_), Some(after)) => {
+            (LiveWrite::Update(_) | LiveWrite::Seed(_) | LiveWrite::Activate { .. }, Some(after)) => {
                 Ok(self.adapter.check_document(&change.record, after)?)
             }
             _ => Ok(()),
@@ -203,16 +276,9 @@ impl Project {
     fn same_change(&self, request: &Request<'_>, report: &Report, key: &OpId) -> Result<(), Error> {
         for written in report.written() {
             let header = &written.entry.header;
-            let fits = match request.verb {
-                // A record that is as asked already gets its pre-image alone.
-                Verb::Commit => matches!(header.op, Op::Commit | Op::Import | Op::Force),
-                Verb::Remove => header.op == Op::Delete || (header.op == Op::Force && header.is_tombstone()),
-                Verb::Restore => header.op == Op::Restore,
-                Verb::Adopt => header.op == Op::Adopt,
-                Verb::Import => header.op == Op::Import,
-                Verb::Init => true,
-            };
-            if !fits || request.asks_for.as_ref().is_some_and(|asks_for| !asks_for(&written.entry)) {
+            if !made_by(request.verb, &written.entry)
+                || request.asks_for.as_ref().is_some_and(|asks_for| !asks_for(&written.entry))
+            {
                 return Err(key_used(key, &header.record));
             }
         }
@@ -220,14 +286,23 @@ impl Project {
     }
 
     /// Reports what an earlier call with this idempotency key wrote to these records, if there was one:
-    /// for an interface that no longer has what it was called with.
+    /// for an interface that no longer has the documents it was called with. The verb, the message and the
+    /// author are compared; the documents cannot be.
     ///
     /// # Errors
     ///
-    /// Only where the store fails.
-    pub async fn done_before(&self, records: &[RecordKey], key: &OpId) -> Result<Option<Report>, Error> {
-        let found = self.replay(records, key).await?;
-        Ok(found.map(|report| Report { replayed: true, ..finish(report.rows, BTreeMap::new(), None) }))
+    /// [`Error::Refused`] where the key was used for another change; else only where the store fails.
+    pub async fn done_before(&self, again: &DoneBefore<'_>) -> Result<Option<Report>, Error> {
+        let Some(report) = self.replay(again.records, again.key).await? else { return Ok(None) };
+        let author = again.options.author.as_ref().unwrap_or(&self.settings.author);
+        for written in report.written() {
+            let entry = &written.entry;
+            let same = entry.message == again.options.message && entry.header.author.id == author.id;
+            if !same || !made_by(again.verb, entry) {
+                return Err(key_used(again.key, &entry.header.record));
+            }
+        }
+        Ok(Some(Report { replayed: true, ..finish(report.rows, BTreeMap::new(), None) }))
     }
 
     /// Reports what a batch with this op_id wrote, if there was one.
@@ -272,12 +347,13 @@ impl Project {
                         replaced: replaced.remove(record),
                         doc,
                         base,
+                        warnings: Vec::new(),
                     })))
                 }
             };
             RowResult { record: record.clone(), result }
         });
-        Ok(Some(Report { rows: rows.collect(), plan: None, replayed: true }))
+        Ok(Some(Report { rows: rows.collect(), replayed: true, ..Report::default() }))
     }
 
     /// Reports what a bound batch wrote.
@@ -296,10 +372,39 @@ impl Project {
                 LiveWrite::Delete => None,
                 _ => masked(self, &planned.record, &planned.after),
             };
-            let written = Written { entry, entries, replaced, doc, base };
+            let written = Written { entry, entries, replaced, doc, base, warnings: Vec::new() };
             Some(RowResult { record: planned.record.clone(), result: Ok(RowOutcome::Written(Box::new(written))) })
         })
         .collect()
+    }
+}
+
+/// A call that is made again with its idempotency key.
+#[derive(Debug, Clone, Copy)]
+pub struct DoneBefore<'a> {
+    /// The verb.
+    pub verb: Verb,
+    /// The records that are named now.
+    pub records: &'a [RecordKey],
+    /// The key.
+    pub key: &'a OpId,
+    /// What the call says besides: its message and author.
+    pub options: &'a Options,
+}
+
+/// Returns whether an entry is one that the verb writes.
+fn made_by(verb: Verb, entry: &Entry) -> bool {
+    let header = &entry.header;
+    match verb {
+        // A record that is as asked already gets its pre-image alone.
+        Verb::Commit => matches!(header.op, Op::Commit | Op::Import | Op::Force),
+        Verb::Remove => header.op == Op::Delete || (header.op == Op::Force && header.is_tombstone()),
+        Verb::Restore => header.op == Op::Restore,
+        Verb::Adopt => header.op == Op::Adopt,
+        Verb::Import => header.op == Op::Import,
+        Verb::Activate => matches!(header.op, Op::Commit | Op::Import | Op::Force),
+        Verb::Undo => matches!(header.op, Op::Commit | Op::Delete),
+        Verb::Init | Verb::Tag | Verb::Link | Verb::Repair => true,
     }
 }
 
@@ -373,6 +478,16 @@ fn settle(error: AdapterError, on_refusal: OnRefusal, moved: &mut BTreeMap<Recor
     }
 }
 
+/// Puts warnings into the rows of their records.
+fn warn(rows: &mut [RowResult], warnings: Vec<(RecordKey, Error)>) {
+    for (record, warning) in warnings {
+        let row = rows.iter_mut().find(|row| row.record == record);
+        if let Some(RowResult { result: Ok(RowOutcome::Written(written)), .. }) = row {
+            written.warnings.push(warning);
+        }
+    }
+}
+
 fn look(states: &[RecordState]) -> Seen {
     states.iter().map(|state| (state.record.clone(), (state.head.as_ref().map(|h| h.head), content(state)))).collect()
 }
@@ -386,16 +501,18 @@ fn content(state: &RecordState) -> Option<Oid> {
 
 /// Checks that neither HEAD nor the versioned content of live moved since the first look.
 fn unmoved(states: &[RecordState], seen: &Seen) -> Result<(), Error> {
+    let mut moved = Vec::new();
     for state in states {
         let Some((head, live)) = seen.get(&state.record) else { continue };
+        let record = state.record.clone();
         if state.head.as_ref().map(|h| h.head) != *head {
-            return Err(Error::StaleHead { record: state.record.clone(), current: state.head.clone().map(Box::new) });
-        }
-        if content(state) != *live {
-            return Err(Error::StaleLive { record: state.record.clone() });
+            let current = state.head.clone().map(Box::new);
+            moved.push((record.clone(), Error::StaleHead { record, current }));
+        } else if content(state) != *live {
+            moved.push((record.clone(), Error::StaleLive { record }));
         }
     }
-    Ok(())
+    if moved.is_empty() { Ok(()) } else { Err(Error::several(moved, states.len())) }
 }
 
 fn unchanged(state: &RecordState) -> RowResult {
@@ -406,5 +523,5 @@ fn unchanged(state: &RecordState) -> RowResult {
 fn finish(mut rows: Vec<RowResult>, failed: BTreeMap<RecordKey, Error>, plan: Option<PlanView>) -> Report {
     rows.extend(failed.into_iter().map(|(record, error)| RowResult { record, result: Err(error) }));
     rows.sort_by(|a, b| a.record.cmp(&b.record));
-    Report { rows, plan, replayed: false }
+    Report { rows, plan, ..Report::default() }
 }

@@ -4,10 +4,12 @@ mod entry;
 mod interval;
 mod record;
 mod reference;
+mod tag_name;
 mod time;
 
 pub use entry::{Author, AuthorClass, DocState, Entry, EntryHeader, HEADER_VERSION, MessageHash, Op};
 pub use interval::{Ends, Insertion, Span, as_of_both, head, insert, interval_ends};
 pub use record::{CollectionName, EnvName, IdKey, MAX_ID_BYTES, NameError, OpId, RecordKey, Seq};
 pub use reference::{Reference, ReferenceError};
+pub use tag_name::TagName;
 pub use time::{TimeError, Timestamp};

@@ -23,8 +23,16 @@ pub enum NameError {
         /// The name.
         name: String,
     },
+    /// A name that git would not take for a tag.
+    #[error("tag name {name:?} {rule}")]
+    Tag {
+        /// The name, or its beginning.
+        name: String,
+        /// Which rule it breaks.
+        rule: &'static str,
+    },
     /// A type that cannot be an id.
-    #[error("a {0} cannot be an id; ids are strings, whole numbers, object ids, UUIDs or objects of these")]
+    #[error("this cannot be an id: {0}; ids are strings, whole numbers, object ids, UUIDs or objects of these")]
     IdType(&'static str),
     /// An id longer than [`MAX_ID_BYTES`].
     #[error("the id is longer than {MAX_ID_BYTES} bytes")]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::adapter::AdapterError;
+use crate::adapter::{AdapterError, Strays};
 use crate::document::{CanonicalError, CanonicalProblem, FieldPath};
 use crate::history::{CollectionName, EnvName, IdKey, RecordKey, Seq, Timestamp};
 
@@ -55,6 +55,22 @@ fn engine_errors() -> Vec<Error> {
         Error::Ambiguous { record: r(), rows: 2 },
         Error::Unhashable { record: r(), source: canonical },
         Error::Unreadable { record: r(), reason: "the column is empty".into() },
+        Error::UnusableIds {
+            strays: Strays {
+                collection: r().collection,
+                rows: 3,
+                reason: "3 NULL".into(),
+                hint: "give them ids".into(),
+            },
+        },
+        Error::Several {
+            errors: vec![
+                (r(), Error::OnlyIgnored { record: r() }),
+                (r(), Error::Missing { record: r() }),
+                (r(), Error::OnlyIgnored { record: r() }),
+            ],
+            of: 4,
+        },
         Error::OutsideLiveRule { record: r() },
         Error::LiveRule { record: r() },
         Error::NoRecord { address: "planner".into() },
@@ -67,6 +83,7 @@ fn engine_errors() -> Vec<Error> {
         Error::AmbiguousReference { record: r(), reference: "#a1b2c3".into(), candidates: vec![Seq(1), Seq(2)] },
         Error::AmbiguousAddress { address: "x".into(), candidates: vec!["a:x".into(), "b:x".into()] },
         Error::refused("bad_name", "a problem", "a remedy"),
+        Error::conflict("tag_exists", "a problem", "a remedy"),
         Error::MissingFields { record: r(), fields: vec![path()] },
         Error::OnlyIgnored { record: r() },
         Error::Secret { record: r(), path: Some(path()), rule: "*_key".into() },
@@ -93,6 +110,8 @@ fn variant(error: &Error) -> &'static str {
         Error::Ambiguous { .. } => "Ambiguous",
         Error::Unhashable { .. } => "Unhashable",
         Error::Unreadable { .. } => "Unreadable",
+        Error::UnusableIds { .. } => "UnusableIds",
+        Error::Several { .. } => "Several",
         Error::OutsideLiveRule { .. } => "OutsideLiveRule",
         Error::LiveRule { .. } => "LiveRule",
         Error::NoRecord { .. } => "NoRecord",
@@ -103,6 +122,7 @@ fn variant(error: &Error) -> &'static str {
         Error::AmbiguousReference { .. } => "AmbiguousReference",
         Error::AmbiguousAddress { .. } => "AmbiguousAddress",
         Error::Refused { .. } => "Refused",
+        Error::Conflicting { .. } => "Conflicting",
         Error::MissingFields { .. } => "MissingFields",
         Error::OnlyIgnored { .. } => "OnlyIgnored",
         Error::Secret { .. } => "Secret",
@@ -134,7 +154,7 @@ fn variant(error: &Error) -> &'static str {
 }
 
 /// How many names [`variant`] gives.
-const VARIANTS: usize = 27 + 12;
+const VARIANTS: usize = 30 + 12;
 
 #[test]
 fn the_table_has_one_row_for_each_kind() {
@@ -174,7 +194,8 @@ fn every_error_has_a_kind_a_code_a_message_and_a_remedy() {
         assert_eq!(envelope.get("message"), Some(&Value::from(message)));
     }
     // Two variants share a code only where a caller would do the same.
-    let shared = [("batch_too_large", 2), ("setup", 2), ("no_such", 3), ("secret_found", 2), ("live_rule", 2)];
+    let shared =
+        [("batch_too_large", 2), ("missing", 2), ("setup", 2), ("no_such", 3), ("secret_found", 2), ("live_rule", 2)];
     let shared: BTreeMap<&str, usize> =
         shared.into_iter().chain([("stale_head", 2), ("stale_live", 2), ("ambiguous", 2)]).collect();
     for code in codes.keys() {
@@ -209,15 +230,21 @@ fn of_several_rows_the_gravest_decides() {
     assert_eq!(combined_exit([0, 0]), 0);
 }
 
-/// Returns the words that follow `Error::refused(` and `Error::refused_for(` in a source file.
-fn literal_codes(source: &str) -> Vec<String> {
+/// Returns the words that follow the constructors of errors in a source file, and what they mean.
+fn literal_codes(source: &str) -> Vec<(String, ErrorKind)> {
     let mut codes = Vec::new();
-    for call in ["Error::refused(", "Error::refused_for("] {
+    let calls = [
+        ("Error::refused(", ErrorKind::Refused),
+        ("Error::refused_for(", ErrorKind::Refused),
+        ("Error::conflict(", ErrorKind::Conflict),
+        ("Error::conflict_for(", ErrorKind::Conflict),
+    ];
+    for (call, kind) in calls {
         for (at, _) in source.match_indices(call) {
             let arguments = source[at + call.len()..].chars().take(160).collect::<String>();
             let word = arguments.split('"').nth(1).unwrap_or_default();
             if !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
-                codes.push(word.to_owned());
+                codes.push((word.to_owned(), kind));
             }
         }
     }
@@ -259,8 +286,8 @@ fn the_documentation_lists_every_code() {
     for folder in ["src", "connect/src", "cli/src"] {
         sources(&root.join(folder), &mut files);
     }
-    for code in files.iter().flat_map(|source| literal_codes(source)) {
-        expected.entry(code).or_insert(ErrorKind::Refused);
+    for (code, kind) in files.iter().flat_map(|source| literal_codes(source)) {
+        expected.entry(code).or_insert(kind);
     }
     assert!(expected.len() > 50, "the sources were found");
     let table = TABLE.iter().map(|(_, status, exit)| (status.as_str().to_owned(), *exit));

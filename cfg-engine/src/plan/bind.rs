@@ -1,7 +1,7 @@
 //! Binding: a cleared plan becomes a batch by getting its instant, its seqs, its ids.
 
 use super::gates::Cleared;
-use super::{PlannedChange, PlannedEntry};
+use super::{PlannedChange, PlannedEntry, Upkeep};
 use crate::adapter::{Batch, Change, ExpectedHead, HeadRef, NewEntry};
 use crate::history::{Entry, EntryHeader, MessageHash, OpId, Seq, Span, Timestamp, insert};
 
@@ -15,7 +15,8 @@ impl Cleared {
     /// Binds the plan to an instant not earlier than `now` and later than every tip among its records.
     pub(crate) fn bind(&self, op_id: OpId, now: Timestamp) -> Bound {
         let plan = self.plan();
-        let newest_tip = plan.changes.iter().filter_map(|c| c.expected.as_ref()).map(|h| h.tip.recorded_at).max();
+        let tips = plan.changes.iter().filter_map(|c| c.expected.as_ref()).map(|h| h.tip.recorded_at);
+        let newest_tip = tips.chain(plan.upkeep.iter().filter_map(Upkeep::newest)).max();
         let recorded_at = newest_tip.map_or(now, |tip| now.max(tip.plus_millis(1)));
         let mut changes = Vec::with_capacity(plan.changes.len());
         let mut shown = Vec::with_capacity(plan.changes.len());
@@ -23,6 +24,10 @@ impl Cleared {
             let (bound, entries) = self.bind_change(change, &op_id, recorded_at);
             changes.push(bound);
             shown.push(entries);
+        }
+        if !plan.upkeep.is_empty() {
+            changes.extend(plan.upkeep.iter().map(Upkeep::bind));
+            changes.sort_by(|a, b| a.record.cmp(&b.record));
         }
         Bound { batch: Batch::seal(op_id, recorded_at, changes, plan.objects.clone()), entries: shown }
     }
@@ -85,6 +90,8 @@ impl Cleared {
             entries: new_entries,
             closed: insertion.closed,
             new_head,
+            links: Vec::new(),
+            mended_tip: None,
         };
         (bound, shown)
     }

@@ -43,7 +43,7 @@ pub(crate) enum OnRefusal {
 ///
 /// # Errors
 ///
-/// The first refusal, where `on_refusal` says that the whole plan falls, or where nothing may pass
+/// Every refusal, where `on_refusal` says that the whole plan falls, or where nothing may pass
 /// (a gated env, a secret in the message or the author).
 pub(crate) fn judge(
     plan: Plan,
@@ -72,28 +72,64 @@ pub(crate) fn preview(
     on_refusal: OnRefusal,
 ) -> Result<(Plan, Vec<(RecordKey, Error)>), Error> {
     // A record of another env would be that env's history, around its gate.
-    if let Some(change) = plan.changes.iter().find(|change| change.record.env != plan.env) {
-        return Err(Error::other_env(&change.record, &plan.env));
+    let mut records = plan.changes.iter().map(|change| &change.record).chain(plan.upkeep.iter().map(|u| &u.record));
+    if let Some(record) = records.find(|record| record.env != plan.env) {
+        return Err(Error::other_env(record, &plan.env));
     }
     let mut left_out = Vec::new();
     if gate == SecretGate::Configured && settings.on_secret == OnSecret::Refuse {
-        if let Some(first) = plan.changes.first()
-            && let Some(hit) =
-                [&plan.message, &plan.author.id].into_iter().find_map(|text| settings.secrets.scan_text(text))
-        {
-            return Err(Error::Secret { record: first.record.clone(), path: None, rule: hit.rule });
+        let stores_texts = !plan.changes.is_empty() || !plan.objects.is_empty();
+        let texts = [&plan.message, &plan.author.id].into_iter().filter(|_| stores_texts);
+        if let Some(hit) = texts.filter_map(|text| settings.secrets.scan_text(text)).next() {
+            return Err(match plan.changes.first() {
+                Some(first) => Error::Secret { record: first.record.clone(), path: None, rule: hit.rule },
+                None => secret_message(&hit.rule),
+            });
         }
-        let mut kept = Vec::with_capacity(plan.changes.len());
+        let of = plan.changes.len();
+        let mut kept = Vec::with_capacity(of);
         for change in plan.changes {
             match secret_in(&change, settings, collections) {
                 None => kept.push(change),
-                Some(error) if on_refusal == OnRefusal::Whole => return Err(error),
                 Some(error) => left_out.push((change.record, error)),
             }
+        }
+        if on_refusal == OnRefusal::Whole && !left_out.is_empty() {
+            return Err(Error::several(left_out, of));
         }
         plan.changes = kept;
     }
     Ok((plan, left_out))
+}
+
+/// Says that a message which belongs to no one record looks like a secret.
+pub(crate) fn secret_message(rule: &str) -> Error {
+    Error::refused(
+        "secret_found",
+        format!("the message or the author looks like a secret ({rule})"),
+        "write them without it, or pass --allow-secret, which is recorded",
+    )
+}
+
+/// Finds what looks like a secret where the configuration lets it pass and wants it told.
+pub(crate) fn warnings(
+    plan: &Plan,
+    settings: &Settings,
+    collections: &[CollectionConfig],
+    gate: SecretGate,
+) -> Vec<(RecordKey, Error)> {
+    if gate != SecretGate::Configured || settings.on_secret != OnSecret::Warn {
+        return Vec::new();
+    }
+    let hit = [&plan.message, &plan.author.id].into_iter().find_map(|text| settings.secrets.scan_text(text));
+    let of_all = plan.changes.first().zip(hit).map(|(first, hit)| {
+        (first.record.clone(), Error::Secret { record: first.record.clone(), path: None, rule: hit.rule })
+    });
+    let of_each = plan
+        .changes
+        .iter()
+        .filter_map(|change| Some((change.record.clone(), secret_in(change, settings, collections)?)));
+    of_all.into_iter().chain(of_each).collect()
 }
 
 fn secret_in(change: &PlannedChange, settings: &Settings, collections: &[CollectionConfig]) -> Option<Error> {

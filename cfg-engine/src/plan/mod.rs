@@ -3,21 +3,45 @@
 //! Every mutating verb computes a [`Plan`]; [`gates`] judge it; what they clear becomes a
 //! [`Batch`](crate::adapter::Batch). Nothing else can make one.
 
+mod activate;
+mod adopt;
+mod base;
 mod bind;
+mod commit;
+mod document;
 pub mod gates;
-mod record;
+mod live_edit;
+mod loaded;
+mod noted_secrets;
+mod preimage;
+mod remove;
+mod restore;
+mod rules;
+mod seed;
 mod standing;
+mod system;
 #[cfg(test)]
 mod tests;
+mod undo;
+mod upkeep;
 mod view;
 
+pub(crate) use activate::{ActivateInput, plan_activate};
+pub(crate) use adopt::{AdoptInput, plan_adopt, plan_import, plan_strip};
+pub use base::Base;
 pub(crate) use bind::Bound;
-pub(crate) use record::{
-    AdoptInput, CommitInput, HashedDoc, LoadedVersion, Planned, RestoreInput, Rules, plan_adopt, plan_commit,
-    plan_import, plan_remove, plan_restore, refuse_stray_markers, seed_document, with_id,
-};
-pub use record::{Base, Content};
+pub use commit::Content;
+pub(crate) use commit::{CommitInput, plan_commit};
+pub(crate) use document::{refuse_stray_markers, with_id};
+pub(crate) use loaded::{HashedDoc, LoadedVersion};
+pub(crate) use remove::plan_remove;
+pub(crate) use restore::{RestoreInput, plan_restore};
+pub(crate) use rules::{POLICY, Planned, Rules};
+pub(crate) use seed::seed_document;
 pub(crate) use standing::Standing;
+pub(crate) use system::{Manner, SeenState, Target, plan_step};
+pub(crate) use undo::{UndoInput, plan_undo};
+pub use upkeep::Upkeep;
 pub use view::PlanView;
 
 use std::sync::Arc;
@@ -42,6 +66,16 @@ pub enum Verb {
     Remove,
     /// `init`: the engine's own objects.
     Init,
+    /// `tag`.
+    Tag,
+    /// `activate`.
+    Activate,
+    /// `undo`.
+    Undo,
+    /// `hooks`: linking code commits with versions.
+    Link,
+    /// `fsck --repair`.
+    Repair,
 }
 
 impl Verb {
@@ -54,6 +88,11 @@ impl Verb {
             Verb::Import => "import",
             Verb::Remove => "rm",
             Verb::Init => "init",
+            Verb::Tag => "tag",
+            Verb::Activate => "activate",
+            Verb::Undo => "undo",
+            Verb::Link => "link",
+            Verb::Repair => "fsck",
         }
     }
 }
@@ -73,6 +112,8 @@ pub struct Plan {
     pub changes: Vec<PlannedChange>,
     /// What happens to the engine's own documents.
     pub objects: Vec<ObjectWrite>,
+    /// What is written beside entries, of records that have no change.
+    pub upkeep: Vec<Upkeep>,
 }
 
 /// What is going to happen to one record.

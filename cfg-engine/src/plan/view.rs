@@ -5,7 +5,7 @@ use std::cell::Cell;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{Plan, PlannedChange, PlannedEntry};
+use super::{Plan, PlannedChange, PlannedEntry, Upkeep};
 use crate::adapter::LiveWrite;
 use crate::config::CollectionConfig;
 use crate::document::{
@@ -34,6 +34,10 @@ impl PlanView {
             .with("v", 1)
             .with("changes", changes)
             .with("objects", plan.objects.iter().map(stored_object).collect::<Vec<_>>());
+        let stored = match plan.upkeep.is_empty() {
+            true => stored,
+            false => stored.with("upkeep", plan.upkeep.iter().map(Upkeep::to_object).collect::<Vec<_>>()),
+        };
         // Without a secret the same plan has the same address every time.
         let stored = if key.used.get() { stored.with("key", to_hex(key.key)) } else { stored };
         // Documents stand in it as text: whatever depth and numbers they have, the plan has an address.
@@ -126,20 +130,29 @@ fn stored_live(live: &LiveWrite, policy: &FieldPolicy, key: &HidingKey<'_>) -> O
         }
         LiveWrite::Seed(doc) => {
             let mut doc = doc.clone();
-            let hide: Vec<PathChange> = policy
-                .secret_paths(&doc)
-                .into_iter()
-                .filter_map(|path| {
-                    let secret = key.hide(path.get(&doc)?);
-                    Some(PathChange { path, edit: Edit::Set(Value::Object(Object::new().with("secret", secret))) })
-                })
-                .collect();
-            // The paths were just read from this document.
-            let _ = apply_changes(&mut doc, &hide);
+            hide_secrets(&mut doc, policy, key);
             kind.with("doc", doc.to_interchange())
+        }
+        LiveWrite::Activate { retire, doc } => {
+            let mut doc = doc.clone();
+            hide_secrets(&mut doc, policy, key);
+            kind.with("retire", Value::Object(retire.clone()).to_interchange()).with("doc", doc.to_interchange())
         }
         LiveWrite::Leave | LiveWrite::Delete => kind,
     }
+}
+
+fn hide_secrets(doc: &mut Value, policy: &FieldPolicy, key: &HidingKey<'_>) {
+    let hide: Vec<PathChange> = policy
+        .secret_paths(doc)
+        .into_iter()
+        .filter_map(|path| {
+            let secret = key.hide(path.get(doc)?);
+            Some(PathChange { path, edit: Edit::Set(Value::Object(Object::new().with("secret", secret))) })
+        })
+        .collect();
+    // The paths were just read from this document.
+    let _ = apply_changes(doc, &hide);
 }
 
 fn hide_below(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &HidingKey<'_>) -> Value {
@@ -177,6 +190,7 @@ fn live_word(live: &LiveWrite) -> &'static str {
         LiveWrite::Update(_) => "update",
         LiveWrite::Seed(_) => "seed",
         LiveWrite::Delete => "delete",
+        LiveWrite::Activate { .. } => "activate",
     }
 }
 

@@ -2,8 +2,8 @@
 
 use cfg_engine::Value;
 use cfg_engine::document::{
-    CanonicalError, CanonicalProblem, Dialect, FieldPath, FieldPolicy, Number, Object, Oid, Step, canonical_bytes, oid,
-    same,
+    CanonicalError, CanonicalProblem, Dialect, FieldPath, FieldPolicy, Number, Object, Oid, Step, canonical_bytes,
+    digest_json, oid, same,
 };
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -24,6 +24,18 @@ fn equal_keys_or<T>(result: Result<T, CanonicalError>) -> Result<Option<T>, Test
             Ok(None)
         }
     }
+}
+
+fn every_rule() -> FieldPolicy {
+    FieldPolicy::builder()
+        .ignore_field("b")
+        .ignore_pattern("c*")
+        .expect("a pattern")
+        .ignore_path("d.a")
+        .and_then(|policy| policy.ignore_path("e[].b"))
+        .and_then(|policy| policy.secret_field("f.a"))
+        .expect("paths")
+        .build()
 }
 
 fn number_bytes(number: &Number) -> String {
@@ -110,6 +122,32 @@ proptest! {
             let bytes = canonical_bytes(&document, &policy);
             let hash = bytes.map(|bytes| Oid::from_bytes(Sha256::digest(bytes).into()));
             prop_assert_eq!(oid(&document, &policy), hash);
+        }
+    }
+
+    #[test]
+    fn a_text_has_the_oid_of_what_it_holds(members in prop::collection::vec(("[a-f]{1,2}", value()), 0..8), cut in 0..9_usize) {
+        let policies = [FieldPolicy::default(), every_rule()];
+        for indent in [None, Some(2)] {
+            let object: Object = members.iter().cloned().collect();
+            let text = Value::Object(object).to_text(Dialect::Plain, indent);
+            let read = Value::from_json(&text).expect("plain text is JSON");
+            for policy in &policies {
+                let long_way = oid(&read, policy);
+                let digest = digest_json(&text, policy, &["a".to_owned()]);
+                match &digest {
+                    Some(digest) => {
+                        prop_assert_eq!(Ok(digest.oid), long_way, "{}", text);
+                        let watched = digest.watched[0].map(|text| Value::from_json(text).expect("a value"));
+                        prop_assert!(watched.as_ref() == read.get("a"), "{text}");
+                    }
+                    None => prop_assert!(long_way.is_err() || text.contains('$'), "{text}"),
+                }
+            }
+            // Whatever is left of a text is refused, as the long way refuses it.
+            if let Some(rest) = text.get(cut..).filter(|_| cut > 0) {
+                prop_assert!(Value::from_json(rest).is_ok_and(|v| v.as_object().is_some()) == digest_json(rest, &policies[0], &[]).is_some() || rest.contains('$'), "{rest}");
+            }
         }
     }
 

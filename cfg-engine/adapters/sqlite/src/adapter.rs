@@ -6,19 +6,21 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use cfg_engine::Value;
 use cfg_engine::adapter::{
-    AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, EntryAddress, EntryQuery,
-    LiveDigest, ObjectKey, RecordState, Scope, StorageAdapter, StoredObject,
+    AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, Digested, EntryAddress, EntryQuery,
+    Mending, ObjectKey, RecordState, Scope, StorageAdapter, StoreFinding, StoredObject,
 };
 use cfg_engine::config::{CollectionConfig, Shape};
 use cfg_engine::history::{CollectionName, Entry, EnvName, OpId, RecordKey, Timestamp};
 use futures_util::StreamExt;
 
 use crate::connection::{Catalog, Conn, Purpose, Shared};
+use crate::entries::RawEntry;
 use crate::errors::{OrAdapterError, STORE, damaged};
-use crate::live::{self, Raw};
+use crate::live;
 use crate::options::SqliteOptions;
 use crate::prepare::prepare;
-use crate::readers::Readers;
+use crate::read::Scanned;
+use crate::readers::{Readers, Size};
 use crate::writer::Writer;
 use crate::{as_of, doc_shape, entries, read, row_shape, schema};
 
@@ -49,11 +51,11 @@ impl SqliteAdapter {
         &'a self,
         env: &EnvName,
         scope: &Scope,
-        finish: impl Fn(RecordState<Raw>) -> T + Send + Copy + 'a,
+        finish: impl Fn(Scanned) -> Option<T> + Send + Copy + 'a,
     ) -> Chunks<'a, T> {
         let (env, scope) = (env.clone(), scope.clone());
-        let chunks = self.readers.stream(move |conn, out| read::records(conn, &env, &scope, out));
-        chunks.map(move |chunk| Ok(chunk?.into_iter().map(finish).collect())).boxed()
+        let chunks = self.readers.stream(Size::of(&scope), move |conn, out| read::records(conn, &env, &scope, out));
+        chunks.map(move |chunk| Ok(chunk?.into_iter().filter_map(finish).collect())).boxed()
     }
 
     /// Opens a file and looks at the live tables. Blocks for a few system calls.
@@ -131,26 +133,39 @@ impl StorageAdapter for SqliteAdapter {
     }
 
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState> {
-        self.states(env, scope, live::finish)
+        self.states(env, scope, |scanned| match scanned {
+            Scanned::Record(state) => Some(live::finish(state)),
+            Scanned::Strays(_) => None,
+        })
     }
 
-    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState<LiveDigest>> {
-        self.states(env, scope, |state| live::finish(state).into())
+    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, Digested> {
+        self.states(env, scope, |scanned| match scanned {
+            Scanned::Record(state) => Some(Digested::Record(live::digest(state))),
+            Scanned::Strays(strays) => Some(Digested::Strays(strays)),
+        })
     }
 
     fn entries<'a>(&'a self, query: &'a EntryQuery) -> Chunks<'a, Entry> {
         let query = query.clone();
-        self.readers.stream(move |conn, out| entries::entries(conn, &query, out))
+        let chunks = self.readers.stream(Size::Any, move |conn, out| entries::entries(conn, &query, out));
+        chunks.map(|chunk| chunk?.into_iter().map(RawEntry::finish).collect()).boxed()
     }
 
     fn addresses<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, EntryAddress> {
         let (env, scope) = (env.clone(), scope.clone());
-        self.readers.stream(move |conn, out| entries::addresses(conn, &env, &scope, out))
+        self.readers.stream(Size::Any, move |conn, out| entries::addresses(conn, &env, &scope, out))
     }
 
     fn as_of<'a>(&'a self, env: &'a EnvName, scope: &'a Scope, at: AsOf, detail: Detail) -> Chunks<'a, AsOfRow<Entry>> {
         let (env, scope) = (env.clone(), scope.clone());
-        self.readers.stream(move |conn, out| as_of::entries(conn, &env, &scope, at, detail, out))
+        let chunks =
+            self.readers.stream(Size::Any, move |conn, out| as_of::entries(conn, &env, &scope, at, detail, out));
+        let finish = |row: AsOfRow<RawEntry>| {
+            let AsOfRow { entry, estimated_before_import } = row;
+            Ok(AsOfRow { entry: entry.finish()?, estimated_before_import })
+        };
+        chunks.map(move |chunk| chunk?.into_iter().map(finish).collect()).boxed()
     }
 
     fn as_of_addresses<'a>(
@@ -160,12 +175,16 @@ impl StorageAdapter for SqliteAdapter {
         at: AsOf,
     ) -> Chunks<'a, AsOfRow<EntryAddress>> {
         let (env, scope) = (env.clone(), scope.clone());
-        self.readers.stream(move |conn, out| as_of::addresses(conn, &env, &scope, at, out))
+        self.readers.stream(Size::Any, move |conn, out| as_of::addresses(conn, &env, &scope, at, out))
     }
 
     async fn objects(&self, kind: &str, name: Option<&str>) -> Result<Vec<StoredObject>, AdapterError> {
         let (kind, name) = (kind.to_owned(), name.map(str::to_owned));
         self.readers.ask(move |conn| objects(conn, &kind, name.as_deref())).await
+    }
+
+    async fn check_store(&self, _: &EnvName, _: Mending) -> Result<Vec<StoreFinding>, AdapterError> {
+        self.readers.ask(crate::check::check).await
     }
 
     fn check_document(&self, record: &RecordKey, doc: &Value) -> Result<(), AdapterError> {
@@ -212,7 +231,7 @@ fn objects(conn: &Conn, kind: &str, name: Option<&str>) -> Result<Vec<StoredObje
     }
     let sql = format!(
         "SELECT name, version, op_id, recorded_at, body FROM {} \
-         WHERE kind = ?1 AND (?2 IS NULL OR name = ?2) ORDER BY name",
+         WHERE kind = ?1 AND (?2 IS NULL OR name = ?2) AND body <> '' ORDER BY name",
         conn.shared.names.objects
     );
     let mut statement = conn.statement(&sql)?;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cfg_engine::adapter::{AdapterError, ExpectedHead, ExpectedVersion, HeadState, TipRef};
-use cfg_engine::history::Timestamp;
+use cfg_engine::document::EntryId;
+use cfg_engine::history::{Seq, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
 use crate::connection::{Catalog, Conn};
@@ -45,6 +46,9 @@ pub(crate) struct Statements {
     insert_entry: String,
     close: String,
     head_of_entry: String,
+    newest_entry: String,
+    git_shas: String,
+    link: String,
     put_head: String,
     object: String,
     insert_object: String,
@@ -70,20 +74,31 @@ impl Statements {
             head_of_entry: format!(
                 "SELECT author_id, author_class, recorded_at FROM {history} WHERE record_no = ?1 AND seq = ?2"
             ),
+            newest_entry: format!(
+                "SELECT seq, entry_id, recorded_at FROM {history} WHERE record_no = ?1 ORDER BY seq DESC LIMIT 1"
+            ),
+            git_shas: format!("SELECT git_shas FROM {history} WHERE record_no = ?1 AND seq = ?2"),
+            link: format!("UPDATE {history} SET git_shas = ?3 WHERE record_no = ?1 AND seq = ?2"),
             put_head: format!(
                 "INSERT INTO {heads} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (record_no) DO \
                  UPDATE SET head_seq = ?2, head_oid = ?3, head_entry_id = ?4, head_author_id = ?5, \
                  head_author_class = ?6, head_recorded_at = ?7, tip_seq = ?8, tip_entry_id = ?9, tip_recorded_at = ?10"
             ),
-            object: format!("SELECT version FROM {objects} WHERE kind = ?1 AND name = ?2"),
+            object: format!("SELECT version FROM {objects} WHERE kind = ?1 AND name = ?2 AND body <> ''"),
+            // An object that was deleted keeps its row, and with it its number.
             insert_object: format!(
-                "INSERT INTO {objects} (kind, name, version, op_id, recorded_at, body) VALUES (?1, ?2, 1, ?3, ?4, ?5)"
+                "INSERT INTO {objects} (kind, name, version, op_id, recorded_at, body) VALUES (?1, ?2, 1, ?3, ?4, ?5) \
+                 ON CONFLICT (kind, name) DO UPDATE SET version = version + 1, op_id = excluded.op_id, \
+                 recorded_at = excluded.recorded_at, body = excluded.body"
             ),
             update_object: format!(
                 "UPDATE {objects} SET version = version + 1, op_id = ?3, recorded_at = ?4, body = ?5 \
                  WHERE kind = ?1 AND name = ?2"
             ),
-            delete_object: format!("DELETE FROM {objects} WHERE kind = ?1 AND name = ?2"),
+            delete_object: format!(
+                "UPDATE {objects} SET version = version + 1, op_id = ?3, recorded_at = ?4, body = '' \
+                 WHERE kind = ?1 AND name = ?2"
+            ),
         }
     }
 }
@@ -116,18 +131,40 @@ fn check_head(conn: &Conn, sql: &Statements, change: &PreparedChange) -> Result<
         let mut statement = conn.statement(&sql.head)?;
         let mut rows = statement.query([record_no]).sql()?;
         if let Some(row) = rows.next().sql()? {
-            standing.head = Some(heads::read(row, 0)?);
+            match heads::read(row, 0) {
+                Ok(head) => standing.head = Some(head),
+                // A head that cannot be read is as good as lost.
+                Err(_) if matches!(change.expected_head, ExpectedHead::Lost { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     let as_expected = match (&change.expected_head, &standing.head) {
         (ExpectedHead::Absent, None) => true,
         (ExpectedHead::At { head, tip }, Some(current)) => current.head == *head && current.tip == *tip,
+        (ExpectedHead::Lost { tip }, None) => newest_entry(conn, sql, record_no)? == Some(*tip),
         _ => false,
     };
     if as_expected {
         return Ok(standing);
     }
     Err(AdapterError::StaleHead { record: record.clone(), current: standing.head.map(Box::new) })
+}
+
+/// Reads the tip as the entries have it.
+fn newest_entry(conn: &Conn, sql: &Statements, record_no: Option<i64>) -> Result<Option<TipRef>, AdapterError> {
+    let Some(record_no) = record_no else { return Ok(None) };
+    let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(i64, [u8; 32], i64)> {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    };
+    let found = conn.statement(&sql.newest_entry)?.query_row([record_no], read).optional().sql()?;
+    Ok(found.and_then(|(seq, entry_id, recorded_at)| {
+        Some(TipRef {
+            seq: Seq(u64::try_from(seq).ok()?),
+            entry_id: EntryId::from_bytes(entry_id),
+            recorded_at: Timestamp::from_millis(recorded_at),
+        })
+    }))
 }
 
 fn check_objects(conn: &Conn, sql: &Statements, batch: &Prepared) -> Result<(), AdapterError> {
@@ -172,7 +209,7 @@ fn write_change(
     let record = &change.record;
     let before = returning::find(conn, change, standing.record_no)?;
     live_write::write(conn, catalog, change, before.as_ref())?;
-    if change.entries.is_empty() && standing.head.is_none() {
+    if change.entries.is_empty() && standing.head.is_none() && !change.is_mended {
         return Ok(());
     }
     let record_no = match standing.record_no {
@@ -191,7 +228,40 @@ fn write_change(
             return Err(damaged(format!("entry {seq} of {record} is missing")));
         }
     }
+    for (seq, shas) in &change.links {
+        link(conn, sql, record_no, change, *seq, shas)?;
+    }
     put_head(conn, sql, record_no, change, standing.head)
+}
+
+/// Adds git shas to an entry; what it has stays.
+fn link(
+    conn: &Conn,
+    sql: &Statements,
+    record_no: i64,
+    change: &PreparedChange,
+    seq: i64,
+    shas: &[String],
+) -> Result<(), AdapterError> {
+    let missing = || damaged(format!("entry {seq} of {} is missing", change.record));
+    let stored: Option<String> = conn
+        .statement(&sql.git_shas)?
+        .query_row([record_no, seq], |row| row.get(0))
+        .optional()
+        .sql()?
+        .ok_or_else(missing)?;
+    let mut linked = stored.map_or_else(|| Ok(Vec::new()), |stored| crate::entries::read_list(&stored))?;
+    let before = linked.len();
+    for sha in shas {
+        if !linked.contains(sha) {
+            linked.push(sha.clone());
+        }
+    }
+    if linked.len() > before {
+        let linked = cfg_engine::Value::from(linked).to_json();
+        conn.statement(&sql.link)?.execute(params![record_no, seq, linked]).sql()?;
+    }
+    Ok(())
 }
 
 fn insert_entry(
@@ -251,7 +321,7 @@ fn put_head(
     let seq = seq_column(head.seq);
     let (author_id, author_class, recorded_at) = match change.entries.iter().find(|entry| entry.seq == seq) {
         Some(entry) => (entry.author_id.clone(), entry.author_class.to_owned(), entry.recorded_at),
-        None => match before.filter(|before| before.head.entry_id == head.entry_id) {
+        None => match before.filter(|before| !change.is_mended && before.head.entry_id == head.entry_id) {
             Some(before) => (before.author.id, before.author.class.as_str().to_owned(), before.recorded_at.as_millis()),
             None => conn
                 .statement(&sql.head_of_entry)?
@@ -282,7 +352,10 @@ fn write_objects(conn: &Conn, sql: &Statements, batch: &Prepared) -> Result<(), 
     for object in &batch.objects {
         let (kind, name) = (&object.write.key.kind, &object.write.key.name);
         match (&object.body, object.write.expected) {
-            (None, _) => conn.statement(&sql.delete_object)?.execute([kind, name]).sql()?,
+            (None, _) => {
+                let params = params![kind, name, batch.op_id, batch.recorded_at];
+                conn.statement(&sql.delete_object)?.execute(params).sql()?
+            }
             (Some(body), expected) => {
                 let sql = match expected {
                     ExpectedVersion::Absent => &sql.insert_object,

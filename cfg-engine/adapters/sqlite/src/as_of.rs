@@ -5,11 +5,11 @@
 //! the intervals do not hold), each record's entries are walked from the newest in valid order.
 
 use cfg_engine::adapter::{AdapterError, AsOf, AsOfRow, Detail, EntryAddress, Scope};
-use cfg_engine::history::{Entry, EnvName, Timestamp};
+use cfg_engine::history::{EnvName, Timestamp};
 use rusqlite::types::Value as Cell;
 
 use crate::connection::Conn;
-use crate::entries::{Pick, Scoped, fetch_addresses, fetch_entries, send};
+use crate::entries::{Pick, RawEntry, Scoped, fetch_addresses, fetch_entries, send};
 use crate::errors::OrAdapterError;
 use crate::readers::{Halt, Sink};
 
@@ -20,14 +20,14 @@ pub(crate) fn entries(
     scope: &Scope,
     at: AsOf,
     detail: Detail,
-    out: &mut Sink<AsOfRow<Entry>>,
+    out: &mut Sink<AsOfRow<RawEntry>>,
 ) -> Result<(), Halt> {
     let (_snapshot, catalog) = conn.snapshot()?;
     if !catalog.has_history()? {
         return Ok(());
     }
     // A tombstone holds: nothing was live.
-    let show = |entry: Entry, flagged| entry.header.oid.is_some().then(|| row(entry, flagged));
+    let show = |raw: RawEntry, flagged| raw.entry.header.oid.is_some().then(|| row(raw, flagged));
     send(conn, &pick(conn, env, scope, at)?, out, |conn, run, out| fetch_entries(conn, run, detail, out, show))
 }
 

@@ -202,7 +202,9 @@ impl Conn {
     pub(crate) fn clock(&self) -> Result<ClockReading, AdapterError> {
         let taken = self.shared.monotonic();
         let sql = format!("SELECT {NOW}");
-        let ms = self.statement(&sql)?.query_row([], |row| row.get(0)).sql()?;
+        let ms: i64 = self.statement(&sql)?.query_row([], |row| row.get(0)).sql()?;
+        #[cfg(feature = "conformance")]
+        let ms = ms + self.shared.options.clock_offset.load(std::sync::atomic::Ordering::SeqCst);
         Ok(ClockReading { store: Timestamp::from_millis(ms), taken })
     }
 }

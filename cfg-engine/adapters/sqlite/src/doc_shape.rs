@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cfg_engine::Value;
 use cfg_engine::adapter::AdapterError;
 use cfg_engine::document::{EditError, FieldPath, PathChange, edit_json_text};
-use cfg_engine::history::{IdKey, RecordKey};
+use cfg_engine::history::RecordKey;
 use rusqlite::types::ValueRef;
 
 use crate::cell::{Column, find_beyond_json};
@@ -52,19 +52,10 @@ pub(crate) fn check(table: &LiveTable, record: &RecordKey, doc: &Value) -> Resul
     if let Some((path, what)) = find_beyond_json(doc, FieldPath::root()) {
         return Err(unstorable(&path, what));
     }
-    match other_id(table, &record.id, doc) {
+    match table.config.disagreeing_id(&record.id, doc) {
         Some(field) => Err(unstorable(&FieldPath::key(field), "another id")),
         None => Ok(()),
     }
-}
-
-/// Returns the id field in which a document names another id than its record's.
-pub(crate) fn other_id(table: &LiveTable, id: &IdKey, doc: &Value) -> Option<String> {
-    let parts = table.id_parts(id).unwrap_or_default();
-    let differs = |field: &str, wanted: &Value| {
-        doc.get(field).is_some_and(|there| IdKey::from_value(there).ok() != IdKey::from_value(wanted).ok())
-    };
-    table.config.id_fields.iter().zip(&parts).find(|(field, wanted)| differs(field, wanted)).map(|(f, _)| f.clone())
 }
 
 /// Edits the text of a document, leaving what no change reaches as it is.

@@ -15,15 +15,21 @@ use rusqlite::{Row, params_from_iter};
 use crate::connection::Conn;
 use crate::errors::{OrAdapterError, damaged, storage};
 use crate::heads::{author_class, seq, seq_column};
-use crate::options::Names;
 use crate::read::stored_id;
-use crate::readers::{CHUNK_ROWS, Halt, Sink};
+use crate::readers::{Halt, RUN_ROWS, Sink};
 
-/// A statement that picks entries: `entry_no`, and whether the row is an estimated baseline that
-/// stands for a time before it.
+/// A statement that picks entries: `entry_no`, whether the row is an estimated baseline that stands
+/// for a time before it, and the env, collection and id of its record.
 pub(crate) struct Pick {
     pub(crate) sql: String,
     pub(crate) params: Vec<Cell>,
+}
+
+/// An entry that was picked.
+pub(crate) struct Picked {
+    entry_no: i64,
+    estimated: bool,
+    record: RecordKey,
 }
 
 /// Runs a statement that picks, and sends what `fetch` makes of each run, in the order picked.
@@ -31,56 +37,54 @@ pub(crate) fn send<T>(
     conn: &Conn,
     pick: &Pick,
     out: &mut Sink<T>,
-    fetch: impl Fn(&Conn, &[(i64, bool)], &mut Sink<T>) -> Result<(), Halt>,
+    fetch: impl Fn(&Conn, &mut Vec<Picked>, &mut Sink<T>) -> Result<(), Halt>,
 ) -> Result<(), Halt> {
     let mut statement = conn.statement(&pick.sql)?;
     let mut rows = statement.query(params_from_iter(&pick.params)).sql()?;
-    let mut run = Vec::with_capacity(CHUNK_ROWS);
+    let mut run = Vec::with_capacity(RUN_ROWS);
+    let mut last = None;
     while let Some(row) = rows.next().sql()? {
-        run.push((row.get(0).sql()?, row.get(1).sql()?));
-        if run.len() == CHUNK_ROWS {
-            fetch(conn, &run, out)?;
-            run.clear();
+        let record = record(row, 2, &mut last)?;
+        run.push(Picked { entry_no: row.get(0).sql()?, estimated: row.get(1).sql()?, record });
+        if run.len() == RUN_ROWS {
+            fetch(conn, &mut run, out)?;
         }
     }
-    fetch(conn, &run, out)
+    fetch(conn, &mut run, out)
 }
 
-/// Fetches a run of entries and sends what `show` makes of each.
+/// Fetches a run of entries, which is empty then, and sends what `show` makes of each.
 pub(crate) fn fetch<T>(
     conn: &Conn,
-    run: &[(i64, bool)],
+    run: &mut Vec<Picked>,
     columns: &str,
     out: &mut Sink<T>,
-    mut show: impl FnMut(&Row<'_>, bool) -> Result<Option<(T, usize)>, AdapterError>,
+    show: impl Fn(&Row<'_>, RecordKey, bool) -> Result<Option<(T, usize)>, AdapterError>,
 ) -> Result<(), Halt> {
     if run.is_empty() {
         return Ok(());
     }
-    let Names { records, history, .. } = &conn.shared.names;
-    let sql = format!(
-        "SELECT k.key, r.env, r.collection, r.id_key, {columns} FROM json_each(?1) k \
-         CROSS JOIN {history} h ON h.entry_no = k.value CROSS JOIN {records} r ON r.record_no = h.record_no"
-    );
-    let list = Value::from(run.iter().map(|(entry_no, _)| *entry_no).collect::<Vec<_>>()).to_json();
+    let history = &conn.shared.names.history;
+    let sql = format!("SELECT k.key, {columns} FROM json_each(?1) k CROSS JOIN {history} h ON h.entry_no = k.value");
+    let list = Value::from(run.iter().map(|picked| picked.entry_no).collect::<Vec<_>>()).to_json();
     let mut statement = conn.statement(&sql)?;
     let mut rows = statement.query([list]).sql()?;
-    let mut next = 0;
+    let other = || storage("entries came otherwise than they were asked for");
+    let mut picked = run.drain(..).enumerate();
     while let Some(row) = rows.next().sql()? {
-        let at = crate::sql::place(row, 0)?;
-        if at != next {
-            return Err(storage("entries came in another order than they were asked for").into());
+        let (at, picked) = picked.next().ok_or_else(other)?;
+        if crate::sql::place(row, 0)? != at {
+            return Err(other().into());
         }
-        if let Some((shown, bytes)) = show(row, run[at].1)? {
+        if let Some((shown, bytes)) = show(row, picked.record, picked.estimated)? {
             out.push(shown, bytes)?;
         }
-        next = at + 1;
     }
-    if next == run.len() { Ok(()) } else { Err(damaged("an entry of a record that there is not").into()) }
+    if picked.next().is_none() { Ok(()) } else { Err(other().into()) }
 }
 
 /// Streams the entries that a query asks for.
-pub(crate) fn entries(conn: &Conn, query: &EntryQuery, out: &mut Sink<Entry>) -> Result<(), Halt> {
+pub(crate) fn entries(conn: &Conn, query: &EntryQuery, out: &mut Sink<RawEntry>) -> Result<(), Halt> {
     let (_snapshot, catalog) = conn.snapshot()?;
     if !catalog.has_history()? {
         return Ok(());
@@ -94,18 +98,18 @@ pub(crate) fn entries(conn: &Conn, query: &EntryQuery, out: &mut Sink<Entry>) ->
 /// Fetches entries and sends what `show` makes of them.
 pub(crate) fn fetch_entries<T>(
     conn: &Conn,
-    run: &[(i64, bool)],
+    run: &mut Vec<Picked>,
     detail: Detail,
     out: &mut Sink<T>,
-    show: impl Fn(Entry, bool) -> Option<T>,
+    show: impl Fn(RawEntry, bool) -> Option<T>,
 ) -> Result<(), Halt> {
     let columns = match detail {
         Detail::Header => format!("{HEADER}, NULL, NULL"),
         Detail::Document => format!("{HEADER}, h.doc_native, h.doc"),
     };
-    let mut last = None;
-    fetch(conn, run, &columns, out, |row, flagged| {
-        let (entry, bytes) = entry(row, &mut last)?;
+    fetch(conn, run, &columns, out, |row, record, flagged| {
+        let entry = entry(row, record)?;
+        let bytes = entry.doc.as_ref().map_or(0, |doc| doc.text.len());
         Ok(show(entry, flagged).map(|shown| (shown, bytes)))
     })
 }
@@ -125,12 +129,13 @@ pub(crate) fn addresses(conn: &Conn, env: &EnvName, scope: &Scope, out: &mut Sin
 /// Fetches addresses and sends what `show` makes of them.
 pub(crate) fn fetch_addresses<T>(
     conn: &Conn,
-    run: &[(i64, bool)],
+    run: &mut Vec<Picked>,
     out: &mut Sink<T>,
     show: impl Fn(EntryAddress, bool) -> Option<T>,
 ) -> Result<(), Halt> {
-    let mut last = None;
-    fetch(conn, run, ADDRESS, out, |row, flagged| Ok(show(address(row, &mut last)?, flagged).map(|shown| (shown, 0))))
+    fetch(conn, run, ADDRESS, out, |row, record, flagged| {
+        Ok(show(address(row, record)?, flagged).map(|shown| (shown, 0)))
+    })
 }
 
 /// Which records are meant, as SQL that joins `r`, with parameters from `?1`.
@@ -261,72 +266,104 @@ pub(crate) fn pick(conn: &Conn, query: &EntryQuery) -> Pick {
         )
     };
     let filters = filters.join(" AND ");
-    Pick { sql: format!("SELECT h.entry_no, 0 {join} WHERE {filters} ORDER BY {order}{limit}"), params: scoped.params }
+    Pick {
+        sql: format!(
+            "SELECT h.entry_no, 0, r.env, r.collection, r.id_key {join} WHERE {filters} ORDER BY {order}{limit}"
+        ),
+        params: scoped.params,
+    }
 }
 
-/// The columns of [`entry`] behind the record's three; the two of the document follow.
+/// The columns of [`entry`]; the two of the document follow.
 const HEADER: &str = "h.seq, h.prev_entry_id, h.oid, h.op, h.base, h.author_id, h.author_class, h.message_hash, \
                       h.recorded_at, h.valid_from, h.valid_from_estimated, h.op_id, h.meta, h.entry_id, h.message, \
                       h.valid_to, h.superseded_at, h.git_shas, h.doc_state";
-/// The place of the first column of [`HEADER`], behind the place in the list and the record.
-const FIRST: usize = 4;
+/// The place of the first column of [`HEADER`], behind the place in the list.
+const FIRST: usize = 1;
 const DOC_NATIVE: usize = FIRST + 19;
 
 /// The record before, most often of the same collection.
 type Last = Option<(EnvName, CollectionName)>;
 
-fn record(row: &Row<'_>, last: &mut Last) -> Result<RecordKey, AdapterError> {
-    let text = |at: usize| row.get_ref(at).sql().map(|cell| cell.as_str().unwrap_or_default());
+fn record(row: &Row<'_>, first: usize, last: &mut Last) -> Result<RecordKey, AdapterError> {
+    let text = |at: usize| row.get_ref(first + at).sql().map(|cell| cell.as_str().unwrap_or_default());
     let name = |_| damaged("a record with a name that none can have");
-    let (env, collection) = (text(1)?, text(2)?);
+    let (env, collection) = (text(0)?, text(1)?);
     let (env, collection) = match last {
         Some((e, c)) if e.as_str() == env && c.as_str() == collection => (e.clone(), c.clone()),
         _ => (EnvName::new(env).map_err(name)?, CollectionName::new(collection).map_err(name)?),
     };
     *last = Some((env.clone(), collection.clone()));
-    Ok(RecordKey { env, collection, id: stored_id(text(3)?)? })
+    Ok(RecordKey { env, collection, id: stored_id(text(2)?)? })
 }
 
-fn entry(row: &Row<'_>, last: &mut Last) -> Result<(Entry, usize), AdapterError> {
+/// An entry as a reading thread hands it on: meta and document are not parsed yet.
+///
+/// Parsing happens where the stream is consumed, so that it runs beside the next read.
+pub(crate) struct RawEntry {
+    pub(crate) entry: Entry,
+    meta: Option<String>,
+    doc: Option<RawDoc>,
+}
+
+struct RawDoc {
+    text: String,
+    /// Of a row, with its own text beside it; else the text of a document's column.
+    of_row: bool,
+}
+
+impl RawEntry {
+    /// Parses what a reading thread took.
+    pub(crate) fn finish(self) -> Result<Entry, AdapterError> {
+        let RawEntry { mut entry, meta, doc } = self;
+        if let Some(meta) = meta {
+            entry.header.meta = read_meta(&meta)?;
+        }
+        entry.doc = doc.map(|doc| read_doc(&doc.text, doc.of_row)).transpose()?;
+        Ok(entry)
+    }
+}
+
+fn entry(row: &Row<'_>, record: RecordKey) -> Result<RawEntry, AdapterError> {
     let at = |n: usize| FIRST + n;
-    let text = |n: usize| row.get::<_, String>(at(n)).sql();
+    let no_text = |_| damaged("an entry with a column that is no text");
+    let text = |n: usize| row.get_ref(at(n)).sql()?.as_str().map_err(no_text);
     let bytes = |n: usize| row.get::<_, [u8; 32]>(at(n)).sql();
     let optional = |n: usize| row.get::<_, Option<[u8; 32]>>(at(n)).sql();
     let instant = |n: usize| row.get::<_, i64>(at(n)).sql().map(Timestamp::from_millis);
     let closed = |n: usize| instant(n).map(|end| (end != Timestamp::OPEN).then_some(end));
     let header = EntryHeader {
-        record: record(row, last)?,
+        record,
         seq: seq(row, at(0))?,
         prev_entry_id: optional(1)?.map(EntryId::from_bytes),
         oid: optional(2)?.map(Oid::from_bytes),
-        op: Op::parse(&text(3)?).ok_or_else(|| damaged("an operation that there is not"))?,
+        op: Op::parse(text(3)?).ok_or_else(|| damaged("an operation that there is not"))?,
         base: row.get::<_, Option<String>>(at(4)).sql()?.map(|base| read_base(&base)).transpose()?,
-        author: Author { id: text(5)?, class: author_class(&text(6)?)? },
+        author: Author { id: text(5)?.to_owned(), class: author_class(text(6)?)? },
         message: MessageHash::from_bytes(bytes(7)?),
         recorded_at: instant(8)?,
         valid_from: instant(9)?,
         valid_from_estimated: row.get(at(10)).sql()?,
-        op_id: OpId::new(&text(11)?).map_err(|_| damaged("an entry with an op_id that none can have"))?,
-        meta: row.get::<_, Option<String>>(at(12)).sql()?.map_or_else(|| Ok(Object::new()), |meta| read_meta(&meta))?,
+        op_id: OpId::new(text(11)?).map_err(|_| damaged("an entry with an op_id that none can have"))?,
+        meta: Object::new(),
     };
     let doc: Option<String> = row.get(DOC_NATIVE + 1).sql()?;
-    let length = doc.as_ref().map_or(0, String::len);
     // Beside a row's document stand the texts of its JSON columns, perhaps none.
     let of_row = !matches!(row.get_ref(DOC_NATIVE).sql()?, rusqlite::types::ValueRef::Null);
     let entry = Entry {
         header,
         entry_id: EntryId::from_bytes(bytes(13)?),
-        message: text(14)?,
+        message: text(14)?.to_owned(),
         valid_to: closed(15)?,
         superseded_at: closed(16)?,
         git_shas: row
             .get::<_, Option<String>>(at(17))
             .sql()?
             .map_or_else(|| Ok(Vec::new()), |shas| read_list(&shas))?,
-        doc_state: DocState::parse(&text(18)?).ok_or_else(|| damaged("a document state that there is not"))?,
-        doc: doc.map(|doc| read_doc(&doc, of_row)).transpose()?,
+        doc_state: DocState::parse(text(18)?).ok_or_else(|| damaged("a document state that there is not"))?,
+        doc: None,
     };
-    Ok((entry, length))
+    Ok(RawEntry { entry, meta: row.get(at(12)).sql()?, doc: doc.map(|text| RawDoc { text, of_row }) })
 }
 
 fn read_doc(text: &str, of_row: bool) -> Result<Value, AdapterError> {
@@ -334,7 +371,7 @@ fn read_doc(text: &str, of_row: bool) -> Result<Value, AdapterError> {
     read.map_err(|_| damaged("a stored document is no JSON"))
 }
 
-fn read_list(text: &str) -> Result<Vec<String>, AdapterError> {
+pub(crate) fn read_list(text: &str) -> Result<Vec<String>, AdapterError> {
     let value = Value::from_json(text).map_err(|_| damaged("a stored list is no JSON"))?;
     let items = value.as_array().unwrap_or_default().iter();
     Ok(items.filter_map(|item| item.as_str().map(str::to_owned)).collect())
@@ -354,9 +391,9 @@ fn read_meta(text: &str) -> Result<Object, AdapterError> {
 
 const ADDRESS: &str = "h.seq, h.oid, h.entry_id, h.recorded_at, h.valid_from, h.valid_from_estimated, h.op";
 
-fn address(row: &Row<'_>, last: &mut Last) -> Result<EntryAddress, AdapterError> {
+fn address(row: &Row<'_>, record: RecordKey) -> Result<EntryAddress, AdapterError> {
     Ok(EntryAddress {
-        record: record(row, last)?,
+        record,
         seq: seq(row, FIRST)?,
         oid: row.get::<_, Option<[u8; 32]>>(FIRST + 1).sql()?.map(Oid::from_bytes),
         entry_id: EntryId::from_bytes(row.get(FIRST + 2).sql()?),

@@ -22,7 +22,7 @@ pub(crate) fn read_or_lost(row: &Row<'_>, first: usize) -> Result<HeadState, Ada
 
 /// Reads HEAD and tip; `first` is the place of the first column.
 pub(crate) fn read(row: &Row<'_>, first: usize) -> Result<HeadState, AdapterError> {
-    let class: String = row.get(first + 4).sql()?;
+    let class = row.get_ref(first + 4).sql()?.as_str().unwrap_or_default();
     Ok(HeadState {
         head: HeadRef {
             seq: seq(row, first)?,
@@ -34,7 +34,7 @@ pub(crate) fn read(row: &Row<'_>, first: usize) -> Result<HeadState, AdapterErro
             entry_id: EntryId::from_bytes(row.get(first + 7).sql()?),
             recorded_at: Timestamp::from_millis(row.get(first + 8).sql()?),
         },
-        author: Author { id: row.get(first + 3).sql()?, class: author_class(&class)? },
+        author: Author { id: row.get(first + 3).sql()?, class: author_class(class)? },
         recorded_at: Timestamp::from_millis(row.get(first + 5).sql()?),
     })
 }

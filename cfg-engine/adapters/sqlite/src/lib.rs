@@ -52,10 +52,12 @@
 //!
 //! The layout of the engine's tables and its reasons are in `docs/decisions/0020-sqlite-layout.md`.
 
+mod activate;
 mod adapter;
 mod apply;
 mod as_of;
 mod cell;
+mod check;
 mod connection;
 mod doc_shape;
 mod entries;
@@ -72,6 +74,7 @@ mod row_shape;
 mod rule;
 mod schema;
 mod sql;
+mod strays;
 mod table;
 #[cfg(test)]
 mod tests;

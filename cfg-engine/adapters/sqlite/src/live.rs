@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use cfg_engine::Value;
-use cfg_engine::adapter::{Capabilities, Live, LiveDoc, NativeImage, RecordState};
+use cfg_engine::adapter::{Capabilities, Live, LiveDigest, LiveDoc, NativeImage, RecordState};
+use cfg_engine::document::{Object, Oid, digest_json};
+use cfg_engine::history::IdKey;
 use rusqlite::Row;
 use rusqlite::types::{Value as Cell, ValueRef};
 
-use crate::doc_shape::{self, other_id};
+use crate::doc_shape;
 use crate::errors::STORE;
 use crate::row_shape;
 use crate::table::LiveTable;
@@ -97,13 +99,16 @@ pub(crate) fn take(table: &Arc<LiveTable>, row: &Row<'_>, first: usize) -> (Live
 pub(crate) fn finish(state: RecordState<Raw>) -> RecordState {
     let live = match state.live {
         Live::One(image) => match image.value() {
-            Ok(value) if image.table.doc.is_some() && other_id(&image.table, &state.record.id, &value).is_some() => {
-                let field = other_id(&image.table, &state.record.id, &value).unwrap_or_default();
-                Live::Unreadable { reason: format!("the document carries another id in {field} than its row has") }
-            }
             Ok(value) => {
                 let table = Arc::clone(&image.table);
-                Live::One(LiveDoc::new(value, NativeImage::new(image), &table.config.policy))
+                // In the row shape the id is the row's own.
+                let other_id = table.doc.and_then(|_| table.config.disagreeing_id(&state.record.id, &value));
+                match other_id {
+                    None => Live::One(LiveDoc::new(value, NativeImage::new(image), &table.config.policy)),
+                    Some(field) => Live::Unreadable {
+                        reason: format!("the document carries another id in {field} than its row has"),
+                    },
+                }
             }
             Err(reason) => Live::Unreadable { reason },
         },
@@ -114,4 +119,32 @@ pub(crate) fn finish(state: RecordState<Raw>) -> RecordState {
         _ => Live::Unreadable { reason: "a state that this store does not have".to_owned() },
     };
     RecordState { record: state.record, live, head: state.head, clock: state.clock }
+}
+
+/// As [`finish`], where only the address is asked for.
+pub(crate) fn digest(state: RecordState<Raw>) -> RecordState<LiveDigest> {
+    match &state.live {
+        Live::One(image) => match quick_oid(image, &state.record.id) {
+            Some(oid) => {
+                let live = Live::One(LiveDigest { oid: Ok(oid) });
+                RecordState { record: state.record, live, head: state.head, clock: state.clock }
+            }
+            None => finish(state).into(),
+        },
+        _ => finish(state).into(),
+    }
+}
+
+/// Returns the oid of an ordinary document of its record, read from the text.
+fn quick_oid(image: &Image, id: &IdKey) -> Option<Oid> {
+    let Native::Doc(text) = &image.native else { return None };
+    let config = &image.table.config;
+    let digest = digest_json(text, &config.policy, &config.id_fields)?;
+    let mut ids = Object::new();
+    for (name, text) in config.id_fields.iter().zip(digest.watched) {
+        if let Some(text) = text {
+            ids = ids.with(name.as_str(), Value::from_json(text).ok()?);
+        }
+    }
+    (ids.is_empty() || config.disagreeing_id(id, &Value::Object(ids)).is_none()).then_some(digest.oid)
 }

@@ -51,20 +51,25 @@ pub(crate) fn write(
             writing.seed(doc, before)?;
             writing.verify_seeded(change)
         }
+        LiveWrite::Activate { retire, doc } => {
+            crate::activate::activate(&writing, rows, retire, doc, before)?;
+            writing.verify_one()?;
+            writing.verify_seeded(change)
+        }
         _ => Err(damaged(format!("the batch for {}: a live write this adapter does not know", change.record))),
     }
 }
 
 /// One live row: what finds it again, and what it holds.
-struct Found {
-    locator: Vec<Cell>,
-    native: Result<Native, String>,
+pub(crate) struct Found {
+    pub(crate) locator: Vec<Cell>,
+    pub(crate) native: Result<Native, String>,
 }
 
-struct Writing<'c> {
-    conn: &'c Conn,
-    table: &'c Arc<LiveTable>,
-    record: &'c RecordKey,
+pub(crate) struct Writing<'c> {
+    pub(crate) conn: &'c Conn,
+    pub(crate) table: &'c Arc<LiveTable>,
+    pub(crate) record: &'c RecordKey,
 }
 
 impl Writing<'_> {
@@ -72,12 +77,12 @@ impl Writing<'_> {
         AdapterError::StaleLive { record: self.record.clone() }
     }
 
-    fn live_rule(&self) -> AdapterError {
+    pub(crate) fn live_rule(&self) -> AdapterError {
         AdapterError::LiveRule { record: self.record.clone() }
     }
 
     /// Reads the rows that satisfy the live rule for this record's id.
-    fn live_rows(&self) -> Result<Vec<Found>, AdapterError> {
+    pub(crate) fn live_rows(&self) -> Result<Vec<Found>, AdapterError> {
         let table = self.table;
         let Some(cells) = table.id_cells(&self.record.id) else { return Ok(Vec::new()) };
         let mut statement = self.conn.statement(&table.sql.one)?;
@@ -106,7 +111,7 @@ impl Writing<'_> {
         }
     }
 
-    fn ambiguous(&self, rows: usize) -> AdapterError {
+    pub(crate) fn ambiguous(&self, rows: usize) -> AdapterError {
         AdapterError::Ambiguous { record: self.record.clone(), rows: rows as u64 }
     }
 
@@ -191,7 +196,7 @@ impl Writing<'_> {
         damaged(format!("the batch for {}: its changes do not apply to the live document", self.record))
     }
 
-    fn locator_params(&self, row: &Found) -> Vec<Cell> {
+    pub(crate) fn locator_params(&self, row: &Found) -> Vec<Cell> {
         let rule: &[Cell] = if self.table.rowid.is_some() { &[] } else { self.table.rule.params() };
         row.locator.iter().chain(rule).cloned().collect()
     }
@@ -244,7 +249,7 @@ impl Writing<'_> {
     }
 
     /// Runs a statement that must write exactly one row.
-    fn run_one(&self, sql: &str, params: Vec<Cell>) -> Result<(), AdapterError> {
+    pub(crate) fn run_one(&self, sql: &str, params: Vec<Cell>) -> Result<(), AdapterError> {
         let written = self.conn.statement(sql)?.execute(params_from_iter(params));
         match written {
             Ok(1) => Ok(()),
@@ -256,7 +261,7 @@ impl Writing<'_> {
         }
     }
 
-    fn seed(&self, doc: &Value, before: Option<&Returning>) -> Result<(), AdapterError> {
+    pub(crate) fn seed(&self, doc: &Value, before: Option<&Returning>) -> Result<(), AdapterError> {
         let table = self.table;
         let mut row: BTreeMap<usize, Cell> = match table.doc {
             Some(at) => {
@@ -295,7 +300,7 @@ impl Writing<'_> {
         if oid(&there, policy).is_ok_and(|there| there == expected) {
             return Ok(());
         }
-        let LiveWrite::Seed(doc) = &change.live else { return Ok(()) };
+        let (LiveWrite::Seed(doc) | LiveWrite::Activate { doc, .. }) = &change.live else { return Ok(()) };
         let null = Value::Null;
         let filled: Vec<&str> = self
             .table

@@ -31,6 +31,10 @@ pub struct SqliteOptions {
     pub create: bool,
     /// How long to wait for another writer before giving up.
     pub busy_timeout: Duration,
+    /// By how many milliseconds the store's clock is off this machine's, for the tests of the storage
+    /// contract: whoever keeps a clone steps it.
+    #[cfg(feature = "conformance")]
+    pub clock_offset: std::sync::Arc<std::sync::atomic::AtomicI64>,
 }
 
 const HISTORY: &str = "config_history";
@@ -45,6 +49,8 @@ impl SqliteOptions {
             heads_table: "config_heads".to_owned(),
             create: false,
             busy_timeout: Duration::from_secs(2),
+            #[cfg(feature = "conformance")]
+            clock_offset: std::sync::Arc::default(),
         }
     }
 }

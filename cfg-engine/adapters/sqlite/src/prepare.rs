@@ -38,6 +38,10 @@ pub(crate) struct PreparedChange {
     pub(crate) closed: Vec<(i64, i64, i64)>,
     pub(crate) new_head: Option<HeadRef>,
     pub(crate) new_tip: Option<TipRef>,
+    /// Head and tip are what the entries say, and not what the row of the head says.
+    pub(crate) is_mended: bool,
+    /// Seq, git shas to be added.
+    pub(crate) links: Vec<(i64, Vec<String>)>,
 }
 
 /// One row of the table of entries, but for the record and what the batch says once.
@@ -105,6 +109,8 @@ pub(crate) fn prepare(
                 .collect(),
             new_head: change.new_head,
             new_tip: change.new_tip(),
+            is_mended: change.mended_tip.is_some(),
+            links: change.links.iter().map(|(seq, shas)| (seq_column(*seq), shas.clone())).collect(),
         })
     };
     let object = |write: &ObjectWrite| PreparedObject {
@@ -138,7 +144,9 @@ fn check_live_write(table: Option<&Arc<LiveTable>>, change: &Change) -> Result<(
             }
             Ok(())
         }
-        (LiveWrite::Seed(doc), Some(table)) if of_doc => doc_shape::check(table, &change.record, doc),
+        (LiveWrite::Seed(doc) | LiveWrite::Activate { doc, .. }, Some(table)) if of_doc => {
+            doc_shape::check(table, &change.record, doc)
+        }
         _ => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cfg_engine::Value;
-use cfg_engine::adapter::{AdapterError, ClockReading, HeadState, Live, RecordState, Scope};
+use cfg_engine::adapter::{AdapterError, ClockReading, HeadState, Live, RecordState, Scope, Strays};
 use cfg_engine::history::{CollectionName, EnvName, IdKey, RecordKey};
 use rusqlite::params_from_iter;
 use rusqlite::types::Value as Cell;
@@ -19,11 +19,18 @@ use crate::connection::{Catalog, Conn};
 use crate::errors::{OrAdapterError, storage};
 use crate::heads;
 use crate::live::{self, Raw};
-use crate::readers::{CHUNK_ROWS, Halt, Sink};
+use crate::readers::{Halt, RUN_ROWS, Sink};
+use crate::strays::StrayRows;
 use crate::table::LiveTable;
 
+/// What a read of records sends.
+pub(crate) enum Scanned {
+    Record(RecordState<Raw>),
+    Strays(Strays),
+}
+
 /// Where a read of records puts them.
-pub(crate) type States = Sink<RecordState<Raw>>;
+pub(crate) type States = Sink<Scanned>;
 
 /// Streams live and head of the records of a scope, documents as they are stored.
 pub(crate) fn records(conn: &Conn, env: &EnvName, scope: &Scope, out: &mut States) -> Result<(), Halt> {
@@ -36,6 +43,8 @@ pub(crate) fn records(conn: &Conn, env: &EnvName, scope: &Scope, out: &mut State
         Scope::All(Some(collection)) => reader(env, collection)?.all(out),
         Scope::All(None) => {
             let names: BTreeSet<_> = conn.shared.collections().iter().map(|c| &c.name).collect();
+            // What does not fit its table is refused before the first row.
+            names.iter().try_for_each(|collection| catalog.table(collection).map(drop))?;
             names.into_iter().try_for_each(|collection| reader(env, collection)?.all(out))
         }
         Scope::Records(records) => {
@@ -50,11 +59,14 @@ pub(crate) fn records(conn: &Conn, env: &EnvName, scope: &Scope, out: &mut State
             asked.into_iter().try_for_each(|((env, collection), ids)| {
                 let ids: Vec<&IdKey> = ids.into_iter().collect();
                 let reader = reader(env, collection)?;
-                ids.chunks(CHUNK_ROWS).try_for_each(|ids| reader.these(ids, out))
+                ids.chunks(RUN_ROWS).try_for_each(|ids| reader.these(ids, out))
             })
         }
     }
 }
+
+/// The ids of a table's live rows in the order of record keys, and how many rows each has.
+type LiveIds = Vec<(IdKey, Found)>;
 
 /// One collection's records in one env.
 struct Reader<'c> {
@@ -126,12 +138,12 @@ impl<'c> Reader<'c> {
 
     /// The union of what live and history hold.
     fn all(&self, out: &mut States) -> Result<(), Halt> {
-        let live = self.live_ids()?;
+        let (live, strays) = self.live_ids()?;
         let mut live = live.into_iter().peekable();
-        let mut run = Vec::with_capacity(CHUNK_ROWS);
+        let mut run = Vec::with_capacity(RUN_ROWS);
         let mut add = |pending: Pending, out: &mut States| {
             run.push(pending);
-            if run.len() < CHUNK_ROWS { Ok(()) } else { self.emit(std::mem::take(&mut run), out) }
+            if run.len() < RUN_ROWS { Ok(()) } else { self.emit(std::mem::take(&mut run), out) }
         };
         let none = Found::None { outside_rule: 0 };
         if self.has_history {
@@ -167,29 +179,32 @@ impl<'c> Reader<'c> {
         for (id, found) in live {
             add(Pending { id, live: found, head: Standing::Untracked }, out)?;
         }
-        self.emit(run, out)
+        self.emit(run, out)?;
+        strays.map_or(Ok(()), |strays| out.push(Scanned::Strays(strays), 0))
     }
 
-    /// Reads the id of every live row, in the order of record keys.
-    fn live_ids(&self) -> Result<Vec<(IdKey, Found)>, AdapterError> {
+    /// Reads the id of every live row, in the order of record keys, and counts those without one.
+    fn live_ids(&self) -> Result<(LiveIds, Option<Strays>), AdapterError> {
         let mut statement = self.conn.statement(&self.table.sql.scan)?;
         let mut rows = statement.query(params_from_iter(self.table.rule.params())).sql()?;
         let mut read: Vec<(IdKey, Option<i64>)> = Vec::new();
+        let mut strays = StrayRows::default();
         while let Some(row) = rows.next().sql()? {
-            // A row whose id cannot be a record's belongs to no record.
-            if let Some(id) = self.table.id_of(row, 1) {
-                read.push((id, row.get(0).sql()?));
+            match self.table.id_or_reason(row, 1) {
+                Ok(id) => read.push((id, row.get(0).sql()?)),
+                // It belongs to no record.
+                Err(reason) => strays.add(reason, row.get(0).sql()?),
             }
         }
         read.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut ids: Vec<(IdKey, Found)> = Vec::with_capacity(read.len());
+        let mut ids: LiveIds = Vec::with_capacity(read.len());
         for (id, rowid) in read {
             match ids.last_mut() {
                 Some((last, found)) if *last == id => found.add(rowid),
                 _ => ids.push((id, Found::One { rowid })),
             }
         }
-        Ok(ids)
+        Ok((ids, strays.report(self.table)))
     }
 
     /// Records that were asked for by name, in order.
@@ -301,7 +316,7 @@ impl<'c> Reader<'c> {
             // Without its head the record looks untracked, and is not: nothing may be planned on it.
             Standing::Lost(reason) => (Live::Unreadable { reason }, None),
         };
-        out.push(RecordState { record, live, head, clock: self.clock }, bytes)
+        out.push(Scanned::Record(RecordState { record, live, head, clock: self.clock }), bytes)
     }
 }
 

@@ -3,14 +3,18 @@
 //!
 //! Threads and connections are kept for the next read, up to a few; a burst of streams that are open
 //! at once gets a thread each, since one stream may be read inside the loop over another.
+//!
+//! A read of a few records, as before each commit, takes less time than two threads take to hand it
+//! over: where the connection kept for it is free and nothing makes it wait, it runs where it is asked for.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use cfg_engine::adapter::{AdapterError, Chunks};
+use cfg_engine::adapter::{AdapterError, Chunks, Scope};
 use futures_core::Stream;
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
@@ -20,12 +24,14 @@ use crate::errors::{storage, worker_stopped};
 
 /// How many idle threads are kept.
 const IDLE: usize = 4;
-/// How many rows a chunk has at most.
-pub(crate) const CHUNK_ROWS: usize = 500;
+/// How many rows a chunk has at most: few, so that they are parsed while the next are read.
+const CHUNK_ROWS: usize = 100;
 /// After how many bytes of documents a chunk is sent.
-const CHUNK_BYTES: usize = 1024 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
 /// How many chunks may wait for their reader.
-const CHUNKS_AHEAD: usize = 2;
+const CHUNKS_AHEAD: usize = 8;
+/// How many rows one statement fetches.
+pub(crate) const RUN_ROWS: usize = 500;
 
 type Job = Box<dyn FnOnce(Result<&Conn, AdapterError>) + Send>;
 
@@ -42,12 +48,14 @@ pub(crate) struct Readers {
     idle: Arc<Mutex<Vec<Sender<Task>>>>,
     /// The connection that was open before the first thread.
     first: Mutex<Option<Conn>>,
+    /// The connection for reads of a few records.
+    near: Mutex<Option<Conn>>,
 }
 
 impl Readers {
     /// Starts with one connection that is open already; its thread starts with the first read.
     pub(crate) fn new(shared: Arc<Shared>, first: Conn) -> Self {
-        Readers { shared, idle: Arc::default(), first: Mutex::new(Some(first)) }
+        Readers { shared, idle: Arc::default(), first: Mutex::new(Some(first)), near: Mutex::default() }
     }
 
     fn run(&self, job: Job) -> Result<(), AdapterError> {
@@ -97,9 +105,25 @@ impl Readers {
     /// stream is dropped.
     pub(crate) fn stream<'a, T: Send + 'static>(
         &'a self,
-        read: impl FnOnce(&Conn, &mut Sink<T>) -> Result<(), Halt> + Send + 'static,
+        size: Size,
+        read: impl Fn(&Conn, &mut Sink<T>) -> Result<(), Halt> + Send + 'static,
     ) -> Chunks<'a, T> {
-        Reading::Ready { readers: self, read: Box::new(read) }.boxed()
+        Reading::Ready { readers: self, size, read: Box::new(read) }.boxed()
+    }
+
+    /// Runs a small read here and now; `None` where somebody else has the connection, or where the read
+    /// fails or would have to wait: then a thread of its own says why, or waits.
+    fn read_near<T>(&self, read: &Read<T>) -> Option<Vec<T>> {
+        let mut near = self.near.try_lock().ok()?;
+        if near.is_none() {
+            let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let conn = first.map_or_else(|| Conn::open(&self.shared, Purpose::Read), Ok).ok()?;
+            conn.db.busy_timeout(Duration::ZERO).ok()?;
+            *near = Some(conn);
+        }
+        let mut sink = Sink { chunk: Vec::new(), bytes: 0, sender: None };
+        read(near.as_ref()?, &mut sink).ok()?;
+        Some(sink.chunk)
     }
 }
 
@@ -132,6 +156,27 @@ fn wait_for_more(idle: &Weak<Mutex<Vec<Sender<Task>>>>, own: Sender<Task>) -> bo
     true
 }
 
+/// How much a read is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// Any number of rows.
+    Any,
+    /// The rows of a few records.
+    Few,
+}
+
+impl Size {
+    /// How many records are a few.
+    const FEW: usize = 4;
+
+    pub(crate) fn of(scope: &Scope) -> Size {
+        match scope {
+            Scope::Records(records) if records.len() <= Size::FEW => Size::Few,
+            _ => Size::Any,
+        }
+    }
+}
+
 /// Why a read stops before its end.
 #[derive(Debug)]
 pub(crate) enum Halt {
@@ -150,7 +195,8 @@ impl From<AdapterError> for Halt {
 pub(crate) struct Sink<T> {
     chunk: Vec<T>,
     bytes: usize,
-    sender: mpsc::Sender<Message<T>>,
+    /// Without one, all rows stay in the one chunk.
+    sender: Option<mpsc::Sender<Message<T>>>,
 }
 
 pub(crate) enum Message<T> {
@@ -172,12 +218,13 @@ impl<T> Sink<T> {
     }
 
     fn flush(&mut self) -> Result<(), Halt> {
+        let Some(sender) = &self.sender else { return Ok(()) };
         self.bytes = 0;
         if self.chunk.is_empty() {
             return Ok(());
         }
         let chunk = std::mem::take(&mut self.chunk);
-        self.sender.blocking_send(Message::Chunk(chunk)).map_err(|_| Halt::Unread)
+        sender.blocking_send(Message::Chunk(chunk)).map_err(|_| Halt::Unread)
     }
 }
 
@@ -186,7 +233,7 @@ impl<T> Sink<T> {
     /// A sink whose chunks all wait to be collected.
     pub(crate) fn collecting() -> (Self, mpsc::Receiver<Message<T>>) {
         let (sender, receiver) = mpsc::channel(1000);
-        (Sink { chunk: Vec::new(), bytes: 0, sender }, receiver)
+        (Sink { chunk: Vec::new(), bytes: 0, sender: Some(sender) }, receiver)
     }
 
     pub(crate) fn finish(mut self) {
@@ -203,11 +250,11 @@ impl<T> Sink<T> {
     }
 }
 
-type Read<T> = Box<dyn FnOnce(&Conn, &mut Sink<T>) -> Result<(), Halt> + Send>;
+type Read<T> = Box<dyn Fn(&Conn, &mut Sink<T>) -> Result<(), Halt> + Send>;
 
 /// A stream of chunks, before, during and after its read.
 enum Reading<'a, T> {
-    Ready { readers: &'a Readers, read: Read<T> },
+    Ready { readers: &'a Readers, size: Size, read: Read<T> },
     Running(mpsc::Receiver<Message<T>>),
     Done,
 }
@@ -218,7 +265,7 @@ impl<T: Send + 'static> Reading<'_, T> {
     fn start(readers: &Readers, read: Read<T>) -> Result<mpsc::Receiver<Message<T>>, AdapterError> {
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
         readers.run(Box::new(move |conn| {
-            let mut sink = Sink { chunk: Vec::new(), bytes: 0, sender };
+            let mut sink = Sink { chunk: Vec::new(), bytes: 0, sender: Some(sender.clone()) };
             let outcome = match conn {
                 Ok(conn) => read(conn, &mut sink).and_then(|()| sink.flush()),
                 Err(error) => Err(Halt::Error(error)),
@@ -228,7 +275,7 @@ impl<T: Send + 'static> Reading<'_, T> {
                 Err(Halt::Error(error)) => Message::Failed(error),
                 Err(Halt::Unread) => return,
             };
-            let _ = sink.sender.blocking_send(last);
+            let _ = sender.blocking_send(last);
         }))?;
         Ok(receiver)
     }
@@ -239,8 +286,13 @@ impl<T: Send + 'static> Stream for Reading<'_, T> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Reading::Ready { .. } = *self
-            && let Reading::Ready { readers, read } = std::mem::replace(&mut *self, Reading::Done)
+            && let Reading::Ready { readers, size, read } = std::mem::replace(&mut *self, Reading::Done)
         {
+            if size == Size::Few
+                && let Some(rows) = readers.read_near(&read)
+            {
+                return Poll::Ready((!rows.is_empty()).then_some(Ok(rows)));
+            }
             match Self::start(readers, read) {
                 Ok(receiver) => *self = Reading::Running(receiver),
                 Err(error) => return Poll::Ready(Some(Err(error))),

@@ -26,7 +26,10 @@ pub(crate) fn find(
     record_no: Option<i64>,
 ) -> Result<Option<Returning>, AdapterError> {
     let oid = change.entries.last().and_then(|entry| entry.oid);
-    let (LiveWrite::Seed(_), Some(record_no), Some(oid)) = (&change.live, record_no, oid) else { return Ok(None) };
+    let (LiveWrite::Seed(_) | LiveWrite::Activate { .. }, Some(record_no), Some(oid)) = (&change.live, record_no, oid)
+    else {
+        return Ok(None);
+    };
     let sql = format!(
         "SELECT doc, doc_native FROM {} WHERE record_no = ?1 AND oid = ?2 AND doc IS NOT NULL ORDER BY seq DESC LIMIT 1",
         conn.shared.names.history

@@ -9,7 +9,6 @@ use cfg_engine::history::RecordKey;
 use rusqlite::types::Value as Cell;
 
 use crate::cell::{Column, Default, Kind, Writer, borrowed};
-use crate::doc_shape::other_id;
 use crate::returning::Returning;
 use crate::table::LiveTable;
 
@@ -44,8 +43,8 @@ pub(crate) fn check(table: &LiveTable, record: &RecordKey, doc: &Value) -> Resul
     let Some(object) = doc.as_object() else {
         return Err(Misfit { path: FieldPath::root(), what: doc.type_name().to_owned() }.of(record));
     };
-    if let Some(field) = other_id(table, &record.id, doc) {
-        return Err(misfit(&field, "another id").of(record));
+    if let Some(field) = table.config.disagreeing_id(&record.id, doc) {
+        return Err(misfit(field, "another id").of(record));
     }
     for (name, value) in object {
         check_field(table, name, value).map_err(|misfit| misfit.of(record))?;

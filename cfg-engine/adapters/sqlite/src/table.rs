@@ -14,9 +14,7 @@ use crate::cell::{Affinity, Column, Default, Kind, Writer};
 use crate::errors::{OrAdapterError, setup};
 use crate::rule::Rule;
 use crate::sql::quoted;
-
-/// How many of the rows without a usable id are named.
-const ROWS_NAMED: usize = 10;
+use crate::strays::StrayRows;
 
 /// A collection's live table: its columns, how a row is found, and SQL that is built once.
 #[derive(Debug)]
@@ -47,6 +45,8 @@ pub(crate) struct TableSql {
     pub(crate) fetch: String,
     /// The live rows of one id: rowid, id, document.
     pub(crate) one: String,
+    /// The rows of one id that are not live, as `one`.
+    pub(crate) outside: String,
     /// What finds again the row that `one` found: parameters from `?1`.
     pub(crate) delete: String,
 }
@@ -97,7 +97,7 @@ impl LiveTable {
     }
 
     /// As [`id_of`](Self::id_of), with the reason why there is none.
-    fn id_or_reason(&self, row: &Row<'_>, first: usize) -> Result<IdKey, &'static str> {
+    pub(crate) fn id_or_reason(&self, row: &Row<'_>, first: usize) -> Result<IdKey, &'static str> {
         let part = |n: usize| -> Result<Value, &'static str> {
             Ok(match row.get_ref(first + n).map_err(|_| "unreadable")? {
                 ValueRef::Null => return Err("NULL"),
@@ -125,48 +125,30 @@ impl LiveTable {
 
     /// Says how many live rows belong to no record because of their id, why, and how to find them.
     fn advice_on_ids(&self, db: &Connection) -> Result<Option<String>, AdapterError> {
-        let mut reasons: BTreeMap<&'static str, u64> = BTreeMap::new();
-        let mut some: Vec<String> = Vec::new();
+        let mut strays = StrayRows::default();
         let mut statement = db.prepare(&self.sql.scan).sql()?;
         let mut rows = statement.query(params_from_iter(self.rule.params())).sql()?;
         while let Some(row) = rows.next().sql()? {
             if let Err(reason) = self.id_or_reason(row, 1) {
-                *reasons.entry(reason).or_default() += 1;
-                if let Some(rowid) = row.get::<_, Option<i64>>(0).sql()?.filter(|_| some.len() < ROWS_NAMED) {
-                    some.push(rowid.to_string());
-                }
+                strays.add(reason, row.get(0).sql()?);
             }
         }
-        if reasons.is_empty() {
-            return Ok(None);
-        }
-        let count: u64 = reasons.values().sum();
-        let reasons: Vec<String> = reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
-        let fields: Vec<String> = self.config.id_fields.iter().map(|field| quoted(field)).collect();
-        let shown: Vec<String> = fields.iter().map(|field| format!("typeof({field}), quote({field})")).collect();
-        let filter = match (self.rowid, some.is_empty()) {
-            (Some(rowid), false) => format!(" WHERE {rowid} IN ({})", some.join(", ")),
-            _ => String::new(),
-        };
-        Ok(Some(format!(
-            "table {} has {count} live {} that cannot be versioned and that no other verb shows: the id ({}) is {}; \
-             look at them and give them ids: SELECT {} FROM {}{filter};",
-            self.config.table,
-            if count == 1 { "row" } else { "rows" },
-            self.config.id_fields.join(", "),
-            reasons.join(", "),
-            shown.join(", "),
-            quoted(&self.config.table),
-        )))
+        Ok(strays.report(self).map(|strays| {
+            let rows = if strays.rows == 1 { "row" } else { "rows" };
+            format!(
+                "table {} has {} live {rows} that cannot be versioned: the id ({}) is {}; {}",
+                self.config.table,
+                strays.rows,
+                self.config.id_fields.join(", "),
+                strays.reason,
+                strays.hint
+            )
+        }))
     }
 
     /// Returns the value of each id column for a record's id, in the order of the configuration.
     pub(crate) fn id_parts(&self, id: &IdKey) -> Option<Vec<Value>> {
-        let id = id.to_value();
-        match self.config.id_fields.as_slice() {
-            [_] => Some(vec![id]),
-            fields => fields.iter().map(|field| id.get(field).cloned()).collect(),
-        }
+        Some(self.config.id_values(id)?.into_iter().map(|(_, value)| value).collect())
     }
 
     /// Returns what is bound to find a record's row, or `None` for an id that no row can have.
@@ -286,6 +268,10 @@ impl TableSql {
             fetch: format!("SELECT k.key, {ids}, {document} FROM json_each(?1) k CROSS JOIN {table} t ON {fetch_on}"),
             one: format!(
                 "SELECT {rowid_value}, {ids}, {document} FROM {table} t WHERE {by_id} AND {}",
+                rule.sql("t.", id.len() + 1)
+            ),
+            outside: format!(
+                "SELECT {rowid_value}, {ids}, {document} FROM {table} t WHERE {by_id} AND ({}) IS NOT TRUE",
                 rule.sql("t.", id.len() + 1)
             ),
             delete: format!("DELETE FROM {table} WHERE {}", locator(config, rule, rowid, 1)),

@@ -59,7 +59,12 @@ impl Opened {
         let (mut sink, mut receiver) = Sink::collecting();
         read::records(&self.conn, &self.env, scope, &mut sink).unwrap();
         sink.finish();
-        Sink::collected(&mut receiver).into_iter().map(crate::live::finish).collect()
+        let scanned = Sink::collected(&mut receiver).into_iter();
+        let state = |scanned| match scanned {
+            read::Scanned::Record(state) => Some(crate::live::finish(state)),
+            read::Scanned::Strays(_) => None,
+        };
+        scanned.filter_map(state).collect()
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn oneline<'e>(entries: impl IntoIterator<Item = (String, &'e Entry)>
 }
 
 /// Writes one entry over several lines; `is_head` marks it.
-pub(crate) fn full(label: &str, entry: &Entry, is_head: bool, now: Timestamp) -> String {
+pub(crate) fn full(label: &str, entry: &Entry, tags: &[String], is_head: bool, now: Timestamp) -> String {
     let h = &entry.header;
     let mut out = String::new();
     let mark = if is_head { format!(" {}", paint(CYAN, "(HEAD)")) } else { String::new() };
@@ -55,6 +55,9 @@ pub(crate) fn full(label: &str, entry: &Entry, is_head: bool, now: Timestamp) ->
     if h.valid_from != h.recorded_at || h.valid_from_estimated {
         let estimated = if h.valid_from_estimated { ", estimated" } else { "" };
         line("live", format!("since {}{estimated}", stamp(h.valid_from)));
+    }
+    if !tags.is_empty() {
+        line("tags", clean(&tags.join(", ")));
     }
     if !entry.git_shas.is_empty() {
         line("git", clean(&entry.git_shas.join(", ")));

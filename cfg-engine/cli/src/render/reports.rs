@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::output::Output;
 
 /// More rows than this are counted, not listed.
-const LISTED: usize = 40;
+pub(crate) const LISTED: usize = 40;
 
 /// Prints the report of a verb on one record: the entry, or the error as the verb's own.
 pub(crate) fn single(context: &Context, project: &Project, mut report: Report, verb: &str) -> Result<u8, Error> {
@@ -36,7 +36,7 @@ pub(crate) fn several(context: &Context, project: &Project, report: &Report, ver
         context.out.json(report.to_object());
     } else {
         people(context, project, report, verb);
-        failures(&context.out, report.failed().map(|(_, error)| error));
+        failures(&context.out, report.errors());
     }
     report.exit_code()
 }
@@ -56,7 +56,18 @@ pub(crate) fn failures<'e>(out: &Output, errors: impl Iterator<Item = &'e Error>
     }
 }
 
+/// Prints what was let pass, and why somebody might want to know.
+pub(crate) fn warnings<'e>(out: &Output, errors: impl Iterator<Item = &'e Error>) {
+    for (n, warning) in errors.enumerate() {
+        if n == LISTED {
+            return out.warn("there is more that looks like a secret; --json lists all of it");
+        }
+        out.warn(&warning.to_string());
+    }
+}
+
 fn people(context: &Context, project: &Project, report: &Report, verb: &str) {
+    warnings(&context.out, report.warnings());
     if let Some(plan) = &report.plan {
         context.out.text(&planned(project, &plan.shown));
         return;
@@ -74,14 +85,17 @@ fn people(context: &Context, project: &Project, report: &Report, verb: &str) {
         })
         .collect();
     if written.len() > LISTED {
-        context.out.report(&format!("{} {}\n", past(verb), count(written.len(), "record")));
+        let earlier = if report.replayed { ", done by an earlier call with this key" } else { "" };
+        context.out.report(&format!("{} {}{earlier}\n", past(verb), count(written.len(), "record")));
     } else {
         let text: String =
             written.iter().map(|written| written_lines(context, project, written, report.replayed)).collect();
         context.out.report(&text);
     }
     match unchanged.as_slice() {
-        [] if written.is_empty() && report.rows.is_empty() => context.out.note(&format!("nothing to {verb}")),
+        [] if written.is_empty() && report.rows.is_empty() && report.troubles.is_empty() => {
+            context.out.note(&format!("nothing to {verb}"))
+        }
         [] => {}
         [one] => context.out.note(&format!("{one} is as asked; nothing to {verb}")),
         many => context.out.note(&format!("{} are as asked", count(many.len(), "record"))),
@@ -94,6 +108,8 @@ fn past(verb: &str) -> &'static str {
         "adopt" => "adopted",
         "restore" => "restored",
         "delete" => "deleted",
+        "activate" => "activated",
+        "undo" => "undone",
         _ => "committed",
     }
 }
@@ -136,7 +152,7 @@ fn address(entry: &cfg_engine::history::Entry) -> String {
 }
 
 /// Writes a plan: what a dry run shows.
-fn planned(project: &Project, shown: &cfg_engine::document::Object) -> String {
+pub(crate) fn planned(project: &Project, shown: &cfg_engine::document::Object) -> String {
     let changes = shown.get("changes").and_then(Value::as_array).unwrap_or_default();
     let mut out = String::new();
     for change in changes {
@@ -150,6 +166,7 @@ fn planned(project: &Project, shown: &cfg_engine::document::Object) -> String {
             "update" => "would change live",
             "seed" => "would create the live row",
             "delete" => "would delete the live row",
+            "activate" => "would make another row live",
             _ => "would leave live as it is",
         };
         let entries = change.get("entries").and_then(Value::as_array).unwrap_or_default();

@@ -22,7 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.writer()?;
+    let project = context.writer().await?;
     let options = context.options(&args.change)?;
     let adopt = match args.all {
         true => Adopt::All,

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use cfg_engine::Error;
 use cfg_engine::document::Object;
-use cfg_engine::engine::{Commit, CommitItem, Options, Project, Report};
+use cfg_engine::engine::{Commit, CommitItem, DoneBefore, Options, Project, Report};
 use cfg_engine::history::{RecordKey, Reference};
-use cfg_engine::plan::{Base, Content};
+use cfg_engine::plan::{Base, Content, Verb};
 
 use super::{files, stage};
 use crate::cli::Change;
@@ -80,7 +80,7 @@ struct Batch {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.writer()?;
+    let project = context.writer().await?;
     let options = context.options(&args.change)?;
     let mut batch = match batch(context, &project, &args).await {
         Ok(batch) => batch,
@@ -90,7 +90,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     set_base(&project, &mut batch.items, &args.rules).await?;
     let report = project.commit(&commit(batch.items, &args.rules, Object::new()), &options).await?;
     if !options.dry_run {
-        let staging = context.staging()?;
+        let staging = context.staging().await?;
         for record in &batch.staged {
             staging.remove(record)?;
         }
@@ -99,7 +99,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
 }
 
 pub(crate) async fn apply_doc(context: &Context, args: ApplyDocArgs) -> Result<u8, Error> {
-    let project = context.writer()?;
+    let project = context.writer().await?;
     let record = project.record(&args.id).await?;
     let (doc, base) = files::document(&args.from)?;
     let mut items = vec![CommitItem { record, content: Content::Document(doc), base }];
@@ -165,7 +165,7 @@ async fn from_files(context: &Context, project: &Project, args: &Args) -> Result
                     )
                 })?;
                 // The same record here; a document of another env is the engine's to refuse.
-                let record = RecordKey { env: context.opened()?.env.name.clone(), ..base.record.clone() };
+                let record = RecordKey { env: context.opened().await?.env.name.clone(), ..base.record.clone() };
                 items.push(CommitItem { record, content: Content::Document(doc), base: Some(base) });
             }
         }
@@ -180,10 +180,10 @@ async fn from_files(context: &Context, project: &Project, args: &Args) -> Result
 }
 
 async fn staged(context: &Context, project: &Project, args: &Args) -> Result<Batch, Error> {
-    let staging = context.staging()?;
+    let staging = context.staging().await?;
     let mut batch = Batch { items: Vec::new(), staged: Vec::new() };
     let found = if args.all {
-        staging.list(&project.settings().env)?.into_iter().collect::<Result<Vec<_>, _>>()?
+        staging.all(&project.settings().env)?
     } else if args.ids.is_empty() {
         return Err(usage(
             "no record is named",
@@ -229,7 +229,8 @@ async fn replayed(
         return Err(error);
     };
     let records = context.records(project, &args.ids).await?;
-    match project.done_before(&records, key).await? {
+    let again = DoneBefore { verb: Verb::Commit, records: &records, key, options };
+    match project.done_before(&again).await? {
         Some(report) => print(context, project, report, records.len() > 1),
         None => Err(error),
     }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use cfg_engine::document::{Dialect, Object};
+use cfg_engine::document::Dialect;
 use cfg_engine::{Error, Value};
-use cfg_engine_connect::{ConnectError, Variables, choose_env, find_config, read_config, scrub};
+use cfg_engine_connect::{ConnectError, Variables, call, choose_env, find_config, read_config, scrub};
 
 use crate::context::Context;
 use crate::render::style::{DIM, PLAIN, clean, paint};
@@ -30,18 +30,8 @@ pub(crate) fn run(context: &Context, _: Args) -> Result<u8, Error> {
     }
     let settings = config.effective();
     if context.out.is_json() {
-        let settings = settings.iter().map(|setting| {
-            Object::new()
-                .with("key", setting.key.as_str())
-                .with("value", setting.value.clone())
-                .with("source", setting.source.to_string())
-        });
-        let result = Object::new()
-            .with("config_file", path.display().to_string())
-            .with("env", chosen.map(|(env, _)| env.name.to_string()))
-            .with("env_source", chosen.map(|(_, source)| source.as_str()))
-            .with("settings", settings.collect::<Vec<_>>());
-        context.out.json(result);
+        let env = context.global.env.as_deref();
+        context.out.json(call::config(start, context.global.config_file.as_deref(), env, &Variables::Process)?);
         return Ok(0);
     }
     context.out.text(&paint(DIM, &format!("# {}\n", clean(&path.display().to_string()))));

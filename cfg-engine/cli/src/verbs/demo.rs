@@ -1,12 +1,14 @@
-//! `demo`: the main job on a small SQLite database, by running this very program.
+//! `demo`: the main job on a small database, by running this very program.
 
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cfg_engine::document::Object;
+use cfg_engine::document::{Extended, Object};
+use cfg_engine::history::Timestamp;
 use cfg_engine::{Error, Value};
+use cfg_engine_connect::MongoApplication;
 use clap::ValueEnum;
 use rusqlite::Connection;
 
@@ -20,6 +22,15 @@ pub(crate) struct Args {
     /// The kind of database
     #[arg(long, value_name = "KIND", default_value = "sqlite")]
     database: DatabaseName,
+    /// The server, for MongoDB: a database of its own is made there, and dropped again
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "DEMO_MONGODB_URI",
+        hide_env_values = true,
+        required_if_eq("database", "mongodb")
+    )]
+    uri: Option<String>,
     /// Work in this new folder and keep it
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -28,7 +39,12 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DatabaseName {
     Sqlite,
+    #[value(alias = "mongo")]
+    Mongodb,
 }
+
+/// The variable by which the demo's own commands find the server.
+const URI: &str = "DEMO_MONGODB_URI";
 
 /// The application's own table, as it was before anybody thought of versions.
 const TABLE: &str = "
@@ -39,11 +55,21 @@ INSERT INTO agent_configs VALUES
   ('writer',   '{\"model\": \"small\", \"max_words\": 400}');
 ";
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let DatabaseName::Sqlite = args.database;
+/// The application's own collection: the documents, and how somebody types them into the server's shell.
+const DOCUMENTS: &str = r#"[
+  { "_id": "planner",  "model": "large", "temperature": 0.2, "tools": ["search", "calendar"] },
+  { "_id": "reviewer", "model": "large", "strict": true, "instructions": "Read the plan.\nName what is missing.\n" },
+  { "_id": "writer",   "model": "small", "max_words": 400 }
+]"#;
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     let (dir, temporary) = folder(args.keep.as_deref())?;
-    let demo = Demo::new(context, &dir)?;
-    let told = demo.tell();
+    let app = App::open(&args, &dir).await?;
+    let demo = Demo::new(context, &dir, app)?;
+    let told = demo.tell().await;
+    if temporary.is_some() {
+        demo.app.clear_up().await?;
+    }
     if !context.out.is_json() {
         match (&temporary, &told) {
             (None, _) => context.out.report(&format!("\nit is all in {}\n", clean(&dir.display().to_string()))),
@@ -82,20 +108,138 @@ fn folder(keep: Option<&Path>) -> Result<(PathBuf, Option<tempfile::TempDir>), E
     }
 }
 
+/// The application, which knows nothing of the tool.
+enum App {
+    Sqlite(Connection),
+    Mongo { application: MongoApplication, uri: String, db: String },
+}
+
+impl App {
+    async fn open(args: &Args, dir: &Path) -> Result<Self, Error> {
+        match (args.database, &args.uri) {
+            (DatabaseName::Mongodb, Some(uri)) => {
+                let unique = dir.file_name().map(|name| name.to_string_lossy().replace(['.', '-'], "_"));
+                let db = format!("cfg_demo_{}", unique.unwrap_or_default());
+                let application = MongoApplication::connect(uri, &db).await?;
+                Ok(App::Mongo { application, uri: uri.clone(), db })
+            }
+            _ => {
+                let app = Connection::open(dir.join("app.db")).map_err(|e| failed(&format!("the database: {e}")))?;
+                Ok(App::Sqlite(app))
+            }
+        }
+    }
+
+    /// How `init` is told where the database is.
+    fn init_flags(&self) -> Vec<&str> {
+        match self {
+            App::Sqlite(_) => vec!["--database", "sqlite", "--path", "app.db"],
+            App::Mongo { db, .. } => {
+                vec!["--database", "mongodb", "--uri", "env:DEMO_MONGODB_URI", "--db", db]
+            }
+        }
+    }
+
+    async fn command(&self, command: &str) -> Result<Value, Error> {
+        let App::Mongo { application, .. } = self else { return Err(failed("a command for another database")) };
+        let command = Value::from_interchange(command).map_err(|e| failed(&format!("a command: {e}")))?;
+        Ok(application.run(&command).await?)
+    }
+
+    /// Creates the application's records; returns what somebody would have typed.
+    async fn create(&self) -> Result<String, Error> {
+        match self {
+            App::Sqlite(app) => execute(app, TABLE),
+            App::Mongo { .. } => {
+                self.command(&format!(r#"{{"insert": "agent_configs", "documents": {DOCUMENTS}}}"#)).await?;
+                Ok(format!("db.agent_configs.insertMany({DOCUMENTS})"))
+            }
+        }
+    }
+
+    /// Changes a record around the tool; returns what somebody would have typed.
+    async fn bypass(&self) -> Result<String, Error> {
+        match self {
+            App::Sqlite(app) => execute(
+                app,
+                "UPDATE agent_configs SET doc = json_set(doc, '$.model', 'huge') WHERE config_id = 'planner';",
+            ),
+            App::Mongo { .. } => {
+                let update = r#"{"q": {"_id": "planner"}, "u": {"$set": {"model": "huge"}}}"#;
+                self.command(&format!(r#"{{"update": "agent_configs", "updates": [{update}]}}"#)).await?;
+                Ok(r#"db.agent_configs.updateOne({ _id: "planner" }, { $set: { model: "huge" } })"#.to_owned())
+            }
+        }
+    }
+
+    /// Returns what the application reads in a field now, as text.
+    async fn read(&self, id: &str, field: &str) -> Result<String, Error> {
+        match self {
+            App::Sqlite(app) => {
+                let sql = "SELECT CAST(json_extract(doc, '$.' || ?2) AS TEXT) FROM agent_configs WHERE config_id = ?1";
+                app.query_row(sql, [id, field], |row| row.get(0))
+                    .map_err(|e| failed(&format!("the application cannot read {id}: {e}")))
+            }
+            App::Mongo { .. } => {
+                let find = format!(r#"{{"find": "agent_configs", "filter": {{"_id": "{id}"}}}}"#);
+                let found = self.command(&find).await?;
+                let first =
+                    found.get("cursor").and_then(|c| c.get("firstBatch")?.as_array()?.first()?.get(field).cloned());
+                let found = first.ok_or_else(|| failed(&format!("the application finds no {field} of {id}")))?;
+                Ok(found.as_str().map_or_else(|| found.to_json(), str::to_owned))
+            }
+        }
+    }
+
+    /// Returns the database's time.
+    async fn now(&self) -> Result<String, Error> {
+        let now = match self {
+            App::Sqlite(app) => {
+                app.query_row("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", [], |row| row.get(0)).ok()
+            }
+            App::Mongo { .. } => match self.command(r#"{"hello": 1}"#).await?.get("localTime") {
+                Some(Value::Extended(time)) => match &**time {
+                    Extended::DateTime(ms) => Some(Timestamp::from_millis(*ms).to_string()),
+                    _ => None,
+                },
+                _ => None,
+            },
+        };
+        now.ok_or_else(|| failed("the database does not tell the time"))
+    }
+
+    async fn clear_up(&self) -> Result<(), Error> {
+        match self {
+            App::Sqlite(_) => Ok(()),
+            App::Mongo { application, .. } => Ok(application.drop_database().await?),
+        }
+    }
+
+    fn prompt(&self) -> &'static str {
+        match self {
+            App::Sqlite(_) => "sql>",
+            App::Mongo { .. } => "mongo>",
+        }
+    }
+}
+
+fn execute(app: &Connection, statement: &str) -> Result<String, Error> {
+    app.execute_batch(statement).map_err(|e| failed(&format!("the application's statement: {e}")))?;
+    Ok(statement.to_owned())
+}
+
 struct Demo<'c> {
     context: &'c Context,
     dir: &'c Path,
     program: PathBuf,
-    /// The application's connection, which knows nothing of the tool.
-    app: Connection,
+    app: App,
     color: &'static str,
     steps: std::cell::RefCell<Vec<Object>>,
 }
 
 impl<'c> Demo<'c> {
-    fn new(context: &'c Context, dir: &'c Path) -> Result<Self, Error> {
+    fn new(context: &'c Context, dir: &'c Path, app: App) -> Result<Self, Error> {
         let program = std::env::current_exe().map_err(|e| failed(&format!("the program cannot find itself: {e}")))?;
-        let app = Connection::open(dir.join("app.db")).map_err(|e| failed(&format!("the database: {e}")))?;
         let color = match context.global.color {
             Color::Never => "never",
             Color::Always => "always",
@@ -107,36 +251,38 @@ impl<'c> Demo<'c> {
     }
 
     /// Tells the story; any step that does not do what it says ends it.
-    fn tell(&self) -> Result<Vec<Object>, Error> {
-        self.say("An application reads its agents' settings from this table:");
-        self.sql(TABLE)?;
-        self.say("Put a history beside it. The application's table stays as it is.");
-        let table = ["--table", "agent_configs", "--id-field", "config_id"];
-        self.cfg(0, &[&["init", "--database", "sqlite", "--path", "app.db"], &table[..]].concat())?;
+    async fn tell(&self) -> Result<Vec<Object>, Error> {
+        let place = if matches!(self.app, App::Sqlite(_)) { "table" } else { "collection" };
+        self.say(&format!("An application reads its agents' settings from this {place}:"));
+        self.typed(&self.app.create().await?);
+        self.say(&format!("Put a history beside it. The application's {place} stays as it is."));
+        let id = if matches!(self.app, App::Sqlite(_)) { "config_id" } else { "_id" };
+        let table = ["--table", "agent_configs", "--id-field", id];
+        self.cfg(0, &[&["init"], &self.app.init_flags()[..], &table[..]].concat())?;
         self.cfg(0, &["import", "--all", "-m", "as we found it"])?;
         self.cfg(0, &["status"])?;
 
         self.say("Change something: stage it, look, commit. Live and history change together.");
         self.cfg(0, &["set", "planner", "temperature=0.7", "tools+=browser"])?;
-        self.check("planner", "$.temperature", "0.2")?;
+        self.check("planner", "temperature", "0.2").await?;
         self.cfg(0, &["commit", "planner", "-m", "let it look things up"])?;
-        self.check("planner", "$.temperature", "0.7")?;
+        self.check("planner", "temperature", "0.7").await?;
 
         self.say("At night somebody writes around the tool:");
-        self.sql("UPDATE agent_configs SET doc = json_set(doc, '$.model', 'huge') WHERE config_id = 'planner';")?;
+        self.typed(&self.app.bypass().await?);
         self.say("It is seen, and nothing overwrites it: exit code 2.");
         self.cfg(2, &["status"])?;
         self.cfg(0, &["diff", "planner"])?;
         self.cfg(2, &["restore", "planner", "@1", "-m", "back"])?;
-        self.check("planner", "$.model", "huge")?;
+        self.check("planner", "model", "huge").await?;
         self.cfg(0, &["adopt", "planner", "-m", "3 am hotfix, kept"])?;
-        let before = self.moment()?;
+        let before = self.moment().await?;
 
         self.say("Another change, and a step back. A restore is a new version; nothing is lost.");
         let text = "instructions=Read the plan twice.\nName what is missing.\n";
         self.cfg(0, &["set", "reviewer", text, "--commit", "-m", "read it twice"])?;
         self.cfg(0, &["restore", "planner", "@1", "-m", "the hotfix was too expensive"])?;
-        self.check("planner", "$.model", "large")?;
+        self.check("planner", "model", "large").await?;
         self.cfg(0, &["log", "planner", "--oneline"])?;
         self.cfg(0, &["diff", "planner", "@3", "@4"])?;
 
@@ -166,6 +312,9 @@ impl<'c> Demo<'c> {
                 command.env_remove(name);
             }
         }
+        if let App::Mongo { uri, .. } = &self.app {
+            command.env(URI, uri);
+        }
         let done = command.env("CFG_AUTHOR", "you@example.com").output();
         let done = done.map_err(|e| failed(&format!("{typed}: {e}")))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -188,41 +337,35 @@ impl<'c> Demo<'c> {
         }
     }
 
-    /// Writes as the application, or as somebody who is in a hurry, does.
-    fn sql(&self, statement: &str) -> Result<(), Error> {
-        self.app.execute_batch(statement).map_err(|e| failed(&format!("the application's statement: {e}")))?;
-        let prompts = std::iter::once(paint(GREEN, "sql>")).chain(std::iter::repeat("    ".to_owned()));
+    /// Shows what the application, or somebody who is in a hurry, has written.
+    fn typed(&self, statement: &str) {
+        let prompt = self.app.prompt();
+        let prompts = std::iter::once(paint(GREEN, prompt)).chain(std::iter::repeat(" ".repeat(prompt.len())));
         let lines = statement.trim().lines().zip(prompts);
         let shown: String = lines.map(|(line, prompt)| format!("{prompt} {line}\n")).collect();
         if !self.context.out.is_json() {
             self.context.out.report(&format!("\n{shown}"));
         }
-        self.steps.borrow_mut().push(Object::new().with("sql", statement.trim()));
-        Ok(())
+        let name = if matches!(self.app, App::Sqlite(_)) { "sql" } else { "mongo" };
+        self.steps.borrow_mut().push(Object::new().with(name, statement.trim()));
     }
 
     /// Looks with the application's eyes: what does it read now?
-    fn check(&self, id: &str, path: &str, expected: &str) -> Result<(), Error> {
-        let sql = "SELECT CAST(json_extract(doc, ?2) AS TEXT) FROM agent_configs WHERE config_id = ?1";
-        let found: Result<String, _> = self.app.query_row(sql, [id, path], |row| row.get(0));
-        match found {
-            Ok(found) if found == expected => Ok(()),
-            Ok(found) => Err(failed(&format!("the application reads {found} at {path} of {id}, not {expected}"))),
-            Err(e) => Err(failed(&format!("the application cannot read {id}: {e}"))),
+    async fn check(&self, id: &str, field: &str, expected: &str) -> Result<(), Error> {
+        let found = self.app.read(id, field).await?;
+        if found == expected {
+            return Ok(());
         }
+        Err(failed(&format!("the application reads {found} in {field} of {id}, not {expected}")))
     }
 
     /// Returns the database's time, with a moment on each side of it.
-    fn moment(&self) -> Result<String, Error> {
+    async fn moment(&self) -> Result<String, Error> {
         let pause = || std::thread::sleep(std::time::Duration::from_millis(3));
         pause();
-        let sql = "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
-        let now: Result<Value, _> = self.app.query_row(sql, [], |row| row.get::<_, String>(0)).map(Value::from);
+        let now = self.app.now().await;
         pause();
-        match now {
-            Ok(Value::String(now)) => Ok(now),
-            _ => Err(failed("the database does not tell the time")),
-        }
+        now
     }
 }
 

@@ -1,13 +1,15 @@
 //! `diff`.
 
+use std::path::{Path, PathBuf};
+
 use cfg_engine::Error;
 use cfg_engine::engine::{DiffSide, Project, RecordDiff};
 use cfg_engine::history::{RecordKey, Reference, Timestamp};
-use cfg_engine::outcome::combined_exit;
 
-use super::log::moment;
+use super::log::{moment, write_page};
 use crate::context::Context;
 use crate::render::changes::changes;
+use crate::render::html::{Section, diff_page};
 use crate::render::reports::failures;
 use crate::render::style::{BOLD, GREEN, PLAIN, RED, YELLOW, clean, count, paint};
 use crate::render::table::Table;
@@ -34,13 +36,16 @@ pub(crate) struct Args {
     /// Only this collection
     #[arg(long, value_name = "NAME", conflicts_with = "id")]
     collection: Option<String>,
+    /// Write it to a file, as one page that any browser shows
+    #[arg(long, value_name = "FILE", conflicts_with = "stat")]
+    html: Option<PathBuf>,
     /// Only count what changed
     #[arg(long)]
     stat: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.reader()?;
+    let project = context.reader().await?;
     let at = args.as_of.as_deref().map(moment).transpose()?;
     match &args.id {
         Some(id) => one(context, &project, id, at, &args).await,
@@ -64,10 +69,13 @@ async fn one(context: &Context, project: &Project, id: &str, at: Option<Timestam
     };
     let record = address.record;
     let staged = match [&from, &to].contains(&&Reference::Staged) {
-        true => Some(super::show::staged(context, &record)?.doc),
+        true => Some(super::show::staged(context, &record).await?.doc),
         false => None,
     };
     let diff = project.diff(&record, &from, &to, staged.as_ref()).await?;
+    if let Some(file) = &args.html {
+        return html(context, project, std::slice::from_ref(&diff), &format!("{from} → {to}"), file);
+    }
     if context.out.is_json() {
         context.out.json(diff.to_object());
     } else if diff.changes.is_empty() {
@@ -98,16 +106,15 @@ async fn system(context: &Context, project: &Project, at: Option<Timestamp>, arg
         },
     };
     let report = project.diff_all(collection, from, to).await?;
+    if let Some(file) = &args.html {
+        html(context, project, &report.diffs, &format!("{} → {}", side(from), side(to)), file)?;
+        failures(&context.out, report.errors());
+        return Ok(report.exit_code());
+    }
     if context.out.is_json() {
-        let rows: Vec<_> = report
-            .diffs
-            .iter()
-            .map(RecordDiff::to_object)
-            .chain(report.failed.iter().map(|(r, e)| super::show::record_object(r).with("reason", e.to_reason())))
-            .collect();
-        context.out.json(rows);
+        context.out.json(report.to_objects());
     } else {
-        if report.diffs.is_empty() && report.failed.is_empty() {
+        if report.diffs.is_empty() && report.errors().next().is_none() {
             context.out.note("no differences");
         } else if args.stat {
             context.out.report(&stat(context, project, &report.diffs));
@@ -118,9 +125,25 @@ async fn system(context: &Context, project: &Project, at: Option<Timestamp>, arg
                 context.out.report(&format!("{gap}{}", record_diff(context, project, diff, &sides)));
             }
         }
-        failures(&context.out, report.failed.iter().map(|(_, error)| error));
+        failures(&context.out, report.errors());
     }
-    Ok(combined_exit(report.failed.iter().map(|(_, error)| error.kind().exit_code())))
+    Ok(report.exit_code())
+}
+
+/// Writes differences as a page.
+fn html(context: &Context, project: &Project, diffs: &[RecordDiff], sides: &str, file: &Path) -> Result<u8, Error> {
+    let sections: Vec<Section<'_>> = diffs
+        .iter()
+        .filter(|diff| !diff.changes.is_empty())
+        .map(|diff| Section { label: label(context, project, &diff.record), changes: &diff.changes })
+        .collect();
+    let title = match diffs {
+        [only] => format!("What changed in {}", only.record.id),
+        _ => "What changed".to_owned(),
+    };
+    let about = format!("env {}, {sides}, {}", project.settings().env, count(sections.len(), "record"));
+    write_page(context, file, &diff_page(&title, &about, &sections))?;
+    Ok(0)
 }
 
 fn side(side: DiffSide) -> String {
@@ -157,6 +180,8 @@ fn stat(context: &Context, project: &Project, diffs: &[RecordDiff]) -> String {
         ]);
     }
     let (added, removed, replaced) = totals;
-    let records = count(diffs.len(), "record");
-    format!("{}{records}: {added} added, {removed} removed, {replaced} changed\n", table.render())
+    // As git says it: what there is none of is not named.
+    let parts = [(added, "addition", "(+)"), (removed, "removal", "(-)"), (replaced, "change", "(~)")];
+    let parts = parts.into_iter().filter(|(n, ..)| *n > 0).map(|(n, word, sign)| format!(", {}{sign}", count(n, word)));
+    format!("{} {} changed{}\n", table.render(), count(diffs.len(), "record"), parts.collect::<String>())
 }

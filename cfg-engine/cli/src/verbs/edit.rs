@@ -37,10 +37,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.reader()?;
+    let project = context.reader().await?;
     let record = project.record(&args.id).await?;
     if args.abort {
-        return abort(context, &project, &record, args.change.dry_run);
+        return abort(context, &project, &record, args.change.dry_run).await;
     }
     let options = context.options(&args.change)?;
     let (base, doc) = match &args.from {
@@ -62,8 +62,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn abort(context: &Context, project: &Project, record: &RecordKey, dry_run: bool) -> Result<u8, Error> {
-    let staging = context.staging()?;
+async fn abort(context: &Context, project: &Project, record: &RecordKey, dry_run: bool) -> Result<u8, Error> {
+    let staging = context.staging().await?;
     let dropped = if dry_run { staging.path(record).exists() } else { staging.remove(record)? };
     let label = context.label(project, record);
     if context.out.is_json() {

@@ -1,20 +1,17 @@
 //! `export`.
 
-use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cfg_engine::Error;
 use cfg_engine::document::Object;
 use cfg_engine::engine::Document;
 use cfg_engine::history::RecordKey;
 use cfg_engine::outcome::combined_exit;
-use cfg_engine_connect::record_file_stem;
+use cfg_engine_connect::call::{prepare_folder, write_document};
 
 use super::show::record_object;
 use crate::context::Context;
 use crate::progress::Bar;
-use crate::render::document::exact;
 use crate::render::reports::failures;
 use crate::render::style::count;
 
@@ -33,9 +30,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.reader()?;
+    let project = context.reader().await?;
     let collection = context.collection(&project, args.collection.as_deref())?;
-    prepare(&args.dir, args.force)?;
+    prepare_folder(&args.dir, args.force)?;
     let mut failed: Vec<(RecordKey, Error)> = Vec::new();
     let mut exported = 0_u64;
     {
@@ -43,7 +40,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
         let each = |record: &RecordKey, document: Result<Document, Error>| {
             match document {
                 Ok(document) => {
-                    write(&args.dir, record, &document, args.force)?;
+                    write_document(&args.dir, record, &document, args.force)?;
                     exported += 1;
                 }
                 Err(error) => failed.push((record.clone(), error)),
@@ -65,33 +62,4 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
         failures(&context.out, failed.iter().map(|(_, error)| error));
     }
     Ok(combined_exit(failed.iter().map(|(_, error)| error.kind().exit_code())))
-}
-
-fn prepare(dir: &Path, force: bool) -> Result<(), Error> {
-    fs::create_dir_all(dir).map_err(|e| unwritable("make", dir, &e))?;
-    let mut entries = fs::read_dir(dir).map_err(|e| unwritable("read", dir, &e))?;
-    if entries.next().is_some() && !force {
-        return Err(Error::refused(
-            "not_empty",
-            format!("{} is not empty", dir.display()),
-            "name a new folder, or write into this one with --force",
-        ));
-    }
-    Ok(())
-}
-
-fn write(dir: &Path, record: &RecordKey, document: &Document, force: bool) -> Result<(), Error> {
-    let path = dir.join(format!("{}.json", record_file_stem(&record.collection, &record.id)));
-    // A new file always: what a link of that name points to is not written.
-    let write = || {
-        if force && path.symlink_metadata().is_ok() {
-            fs::remove_file(&path)?;
-        }
-        fs::File::create_new(&path)?.write_all(exact(&document.to_file()).as_bytes())
-    };
-    write().map_err(|e| unwritable("write", &path, &e))
-}
-
-fn unwritable(action: &str, path: &Path, error: &std::io::Error) -> Error {
-    Error::refused("file", format!("cannot {action} {}: {error}", path.display()), "name a folder that you may write")
 }

@@ -1,27 +1,35 @@
 //! `fsck`.
 
 use cfg_engine::Error;
-use cfg_engine::engine::{FsckReport, Project};
+use cfg_engine::engine::{Finding, FsckReport, Options, Project};
 
 use crate::context::Context;
 use crate::progress::Bar;
-use crate::render::style::{GREEN, PLAIN, RED, YELLOW, clean, count, paint};
+use crate::render::style::{CYAN, GREEN, PLAIN, RED, YELLOW, clean, count, paint};
 use crate::render::table::Table;
 
 /// `cfg fsck`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Write anew what follows from the entries: heads, tips, cached intervals. Nothing is made up
+    #[arg(long)]
+    repair: bool,
+}
 
-pub(crate) async fn run(context: &Context, _: Args) -> Result<u8, Error> {
-    let project = context.reader()?;
+pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
+    let project = if args.repair { context.writer().await? } else { context.reader().await? };
     let report = {
         let bar = Bar::new(&context.out, "checking");
-        project.fsck(Some(&bar)).await?
+        match args.repair {
+            true => project.repair(&Options::message("fsck --repair"), Some(&bar)).await?,
+            false => project.fsck(Some(&bar)).await?,
+        }
     };
     if context.out.is_json() {
         context.out.json(report.to_object());
     } else {
         context.out.report(&people(context, &project, &report));
+        report.troubles.iter().filter_map(|trouble| trouble.error.hint()).for_each(|hint| context.out.hint(&hint));
     }
     Ok(report.exit_code())
 }
@@ -33,14 +41,40 @@ fn people(context: &Context, project: &Project, report: &FsckReport) -> String {
         let seq = finding.seq.map(|seq| format!("@{seq}")).unwrap_or_default();
         table.row([
             (finding.code.to_owned(), RED),
-            (format!("{}{seq}", context.label(project, &finding.record)), YELLOW),
+            (format!("{}{seq}", place(context, project, finding)), YELLOW),
             (clean(&finding.problem), PLAIN),
+            (repair(finding), if finding.repaired { GREEN } else { CYAN }),
         ]);
     }
     let checked =
         format!("checked {} of {}", count(number(report.entries), "version"), count(number(report.records), "record"));
-    match report.findings.len() {
+    for trouble in &report.troubles {
+        table.row([
+            (trouble.error.code().to_owned(), RED),
+            (clean(trouble.collection.as_str()), YELLOW),
+            (clean(&trouble.error.to_string()), PLAIN),
+        ]);
+    }
+    match report.findings.len() + report.troubles.len() {
         0 => format!("{checked}: {}\n", paint(GREEN, "everything is as it was written")),
         found => format!("{}{checked}: {}\n", table.render(), paint(RED, &count(found, "finding"))),
+    }
+}
+
+fn place(context: &Context, project: &Project, finding: &Finding) -> String {
+    let record = finding.record.as_ref().map(|record| context.label(project, record));
+    match (&finding.object, record) {
+        (Some(object), Some(record)) => format!("{} {record}", clean(object)),
+        (Some(object), None) => clean(object),
+        (None, Some(record)) => record,
+        (None, None) => "the store".to_owned(),
+    }
+}
+
+fn repair(finding: &Finding) -> String {
+    match (&finding.repair, finding.repaired) {
+        (_, true) => "repaired".to_owned(),
+        (Some(repair), false) => format!("--repair {}", clean(repair)),
+        (None, false) => String::new(),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.reader()?;
+    let project = context.reader().await?;
     let records = context.records(&project, &args.ids).await?;
     let mut found = project.get_many(&records).await?;
     // As they were asked for; each once.

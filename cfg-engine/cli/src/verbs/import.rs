@@ -11,7 +11,7 @@ use super::log::moment;
 use crate::cli::Change;
 use crate::context::Context;
 use crate::progress::Bar;
-use crate::render::reports::{failures, several, single};
+use crate::render::reports::{failures, several, single, warnings};
 use crate::render::style::{CYAN, count, paint};
 use crate::usage::usage;
 
@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Load versions with their times: lines of {id, time, doc, author, message, sha}; .gz or - is fine
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "all"])]
     history: Option<PathBuf>,
+    /// Take the fields that ignore_patterns names out of live; the first version keeps what they held
+    #[arg(long, conflicts_with = "history")]
+    strip_backups: bool,
     /// With --history: write each last version to live where live has none
     #[arg(long, requires = "history")]
     seed_live: bool,
@@ -41,13 +44,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.writer()?;
+    let project = context.writer().await?;
     if let Some(file) = &args.history {
         return history(context, &project, file, &args).await;
     }
     // The parser lets it pass beside --all, which --history cannot stand with.
     if args.seed_live {
         return Err(usage("--seed-live writes versions of a history to live", "name the history: --history FILE"));
+    }
+    if args.strip_backups {
+        refuse_readers(context).await?;
     }
     let options = context.options(&args.change)?;
     let valid_from = args.valid_from.as_deref().map(moment).transpose()?;
@@ -60,12 +66,31 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     let one = !args.all && records.as_ref().is_some_and(|records| records.len() == 1);
     let report = {
         let bar = Bar::new(&context.out, "importing");
-        project.import(&Import { records, valid_from }, &options, Some(&bar)).await?
+        let import = Import { records, valid_from };
+        match args.strip_backups {
+            true => project.import_stripped(&import, &options, Some(&bar)).await?,
+            false => project.import(&import, &options, Some(&bar)).await?,
+        }
     };
     match one {
         true => single(context, &project, report, "import"),
         false => Ok(several(context, &project, &report, "import")),
     }
+}
+
+/// Refuses to take fields away that code still reads.
+async fn refuse_readers(context: &Context) -> Result<(), Error> {
+    let readers = super::refs::readers(context, None).await?;
+    let Some(first) = readers.found.first() else { return Ok(()) };
+    let more = match readers.found.len() {
+        1 => String::new(),
+        n => format!(" and {} more places", n - 1),
+    };
+    Err(Error::refused(
+        "still_read",
+        format!("{}:{}{more} name the fields that would go ({})", first.file.display(), first.line, first.field),
+        "look at them with: cfg refs check",
+    ))
 }
 
 async fn untracked(project: &Project, collection: CollectionName) -> Result<Vec<RecordKey>, Error> {
@@ -103,6 +128,7 @@ async fn history(context: &Context, project: &Project, file: &std::path::Path, a
     } else {
         context.out.report(&people(context, project, &report));
         failures(&context.out, report.failed.iter().map(|(_, error)| error));
+        warnings(&context.out, report.warnings.iter().map(|(_, error)| error));
     }
     Ok(report.exit_code())
 }

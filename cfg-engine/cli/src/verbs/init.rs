@@ -34,6 +34,12 @@ struct StarterArgs {
     /// Where it is: a SQLite file, relative to the folder, or env:VARIABLE
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
+    /// Where it is: a URI without a password, or env:VARIABLE
+    #[arg(long, value_name = "URI", conflicts_with = "path")]
+    uri: Option<String>,
+    /// The name of the database, where the URI does not say (MongoDB)
+    #[arg(long, value_name = "NAME")]
+    db: Option<String>,
     /// The live table
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
@@ -51,6 +57,10 @@ struct StarterArgs {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DatabaseName {
     Sqlite,
+    #[value(alias = "mongo")]
+    Mongodb,
+    #[value(alias = "postgresql")]
+    Postgres,
     Memory,
 }
 
@@ -79,7 +89,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
             files.config = write_config(Path::new("."), &starter.text())?;
         }
         // Without a path nobody has said yet where the records are.
-        if args.dry_run || args.starter.path.is_none() {
+        if args.dry_run || args.starter.place().is_none() {
             if !args.dry_run {
                 files.ignored = ignore_state_folder(Path::new("."))?;
             }
@@ -101,9 +111,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
         }
     };
     if !args.dry_run {
-        files.ignored = ignore_state_folder(&context.opened()?.root)?;
+        files.ignored = ignore_state_folder(&context.opened().await?.root)?;
     }
-    files.config = files.config.or_else(|| context.opened().ok().map(|opened| opened.config_file.clone()));
+    if files.config.is_none() {
+        files.config = context.opened().await.ok().map(|opened| opened.config_file.clone());
+    }
     print(context, &report, &files, args.dry_run, false);
     if !context.out.is_json() {
         failures(&context.out, report.ambiguous.iter().map(|(_, error)| error));
@@ -112,15 +124,22 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
 }
 
 async fn run_init(context: &Context, dry_run: bool) -> Result<InitReport, Error> {
-    context.writer()?.init(dry_run).await
+    context.writer().await?.init(dry_run).await
 }
 
 impl StarterArgs {
+    /// Returns where the database is.
+    fn place(&self) -> Option<&String> {
+        self.uri.as_ref().or(self.path.as_ref())
+    }
+
     /// Returns the first flag that was given.
     fn first(&self) -> Option<&'static str> {
         [
             (self.database.is_some(), "--database"),
             (self.path.is_some(), "--path"),
+            (self.uri.is_some(), "--uri"),
+            (self.db.is_some(), "--db"),
             (self.table.is_some(), "--table"),
             (self.id_field.is_some(), "--id-field"),
             (self.shape.is_some(), "--shape"),
@@ -134,13 +153,16 @@ impl StarterArgs {
 fn starter(context: &Context, args: &StarterArgs) -> Starter {
     let database = match args.database {
         Some(DatabaseName::Memory) => Database::Memory,
+        Some(DatabaseName::Mongodb) => Database::Mongo,
+        Some(DatabaseName::Postgres) => Database::Postgres,
         Some(DatabaseName::Sqlite) | None => Database::Sqlite,
     };
     let folder = std::path::absolute(".").ok();
     let folder = folder.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     Starter {
         env: context.global.env.clone(),
-        uri: args.path.clone(),
+        uri: args.place().cloned(),
+        db: args.db.clone(),
         table: args.table.clone(),
         id_field: args.id_field.clone(),
         shape: args.shape.map(|shape| match shape {

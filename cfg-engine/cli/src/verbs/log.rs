@@ -1,13 +1,18 @@
 //! `log`.
 
+use std::path::{Path, PathBuf};
+
 use cfg_engine::Error;
 use cfg_engine::document::Object;
-use cfg_engine::engine::{AsOfEntry, Log, LogAxis, Project};
-use cfg_engine::history::{Entry, Timestamp};
+use cfg_engine::engine::{AsOfEntry, Log, LogAxis, Project, TagIndex};
+use cfg_engine::history::{Entry, TagName, Timestamp};
 
 use crate::context::Context;
 use crate::render::document::relaxed;
 use crate::render::entries;
+use crate::render::graph::{Node, graph};
+use crate::render::html::log_page;
+use crate::render::style::clean;
 
 /// `cfg log`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +44,18 @@ pub(crate) struct Args {
     /// With documents
     #[arg(long)]
     with_doc: bool,
+    /// What this tag means
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["as_of", "as_of_recorded"])]
+    tag: Option<String>,
+    /// Only versions that this git commit shipped
+    #[arg(long, value_name = "SHA", conflicts_with_all = ["as_of", "as_of_recorded", "tag"])]
+    git: Option<String>,
+    /// A timeline: what was recorded together hangs together
+    #[arg(long, conflicts_with_all = ["oneline", "with_doc", "as_of", "as_of_recorded", "tag"])]
+    graph: bool,
+    /// Write it to a file, as one page that any browser shows
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["oneline", "with_doc", "as_of", "as_of_recorded", "graph"])]
+    html: Option<PathBuf>,
     /// Only this collection
     #[arg(long, value_name = "NAME", conflicts_with = "id")]
     collection: Option<String>,
@@ -59,7 +76,7 @@ fn beginning(text: &str) -> Result<Timestamp, Error> {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.reader()?;
+    let project = context.reader().await?;
     let record = match &args.id {
         Some(id) => Some(project.record(id).await?),
         None => None,
@@ -84,45 +101,89 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
         since: args.since.as_deref().map(beginning).transpose()?,
         until: args.until.as_deref().map(moment).transpose()?,
         author: context.global.author.clone(),
-        git_sha: None,
+        git_sha: args.git.as_ref().map(|sha| sha.to_ascii_lowercase()),
         limit: args.limit,
         with_doc: args.with_doc,
     };
+    let entries = match &args.tag {
+        Some(name) => project.log_tag(&TagName::new(name)?, record.as_ref(), args.with_doc).await?,
+        None => project.log(&log).await?,
+    };
+    let tags = project.tags_for(&entries).await?;
+    if let Some(file) = &args.html {
+        return html(context, &project, &args, &entries, &tags, file);
+    }
     if context.out.is_json() {
-        let entries = project.log(&log).await?;
-        context.out.json(entries.iter().map(|entry| entry.to_object(&[])).collect::<Vec<Object>>());
+        context.out.json(entries.iter().map(|entry| entry.to_object(tags.of(entry))).collect::<Vec<Object>>());
         return Ok(0);
     }
-    let (entries, now) = tokio::join!(project.log(&log), project.adapter().clock());
-    people(context, &project, &args, &entries?, now?.store).await?;
+    let now = project.adapter().clock().await?;
+    people(context, &project, &args, &entries, &tags, now.store);
     Ok(0)
 }
 
-async fn people(
+/// Writes the page, and says so.
+fn html(
     context: &Context,
     project: &Project,
     args: &Args,
     entries: &[Entry],
-    now: Timestamp,
-) -> Result<(), Error> {
+    tags: &TagIndex,
+    file: &Path,
+) -> Result<u8, Error> {
+    let rows: Vec<(String, &Entry, &[String])> =
+        entries.iter().map(|entry| (context.label(project, &entry.header.record), entry, tags.of(entry))).collect();
+    let title = match &args.id {
+        Some(id) => format!("History of {id}"),
+        None => "History".to_owned(),
+    };
+    let about = format!("env {}, {} versions, newest first", project.settings().env, rows.len());
+    write_page(context, file, &log_page(&title, &about, &rows))?;
+    Ok(0)
+}
+
+/// Writes a page to a file.
+pub(crate) fn write_page(context: &Context, file: &Path, page: &str) -> Result<(), Error> {
+    std::fs::write(file, page).map_err(|e| {
+        Error::refused("file", format!("cannot write {}: {e}", file.display()), "name a file in a folder that is there")
+    })?;
+    if context.out.is_json() {
+        context.out.json(Object::new().with("file", file.display().to_string()));
+    } else {
+        context.out.report(&format!("wrote {}\n", clean(&file.display().to_string())));
+    }
+    Ok(())
+}
+
+fn people(context: &Context, project: &Project, args: &Args, entries: &[Entry], tags: &TagIndex, now: Timestamp) {
     if entries.is_empty() {
         context.out.note("no versions");
-        return Ok(());
+        return;
     }
     let labelled = |entry: &Entry| context.label(project, &entry.header.record);
     if args.oneline {
         context.out.text(&entries::oneline(entries.iter().map(|entry| (labelled(entry), entry)), now));
-        return Ok(());
+        return;
+    }
+    if args.graph {
+        let node = |entry| Node { label: labelled(entry), entry, tags: tags.of(entry) };
+        let mut nodes: Vec<Node<'_>> = entries.iter().map(node).collect();
+        // What was recorded together stands together, newest first.
+        nodes.sort_by_key(|node| std::cmp::Reverse(node.entry.header.recorded_at));
+        context.out.text(&graph(&nodes));
+        return;
     }
     for (n, entry) in entries.iter().enumerate() {
         let gap = if n > 0 { "\n" } else { "" };
-        context.out.text(&format!("{gap}{}", entries::full(&labelled(entry), entry, entries::is_head(entry), now)));
+        context.out.text(&format!(
+            "{gap}{}",
+            entries::full(&labelled(entry), entry, tags.of(entry), entries::is_head(entry), now)
+        ));
         if let Some(doc) = entry.doc.as_ref().filter(|_| args.with_doc) {
             context.out.text("\n");
             context.out.data(&relaxed(doc));
         }
     }
-    Ok(())
 }
 
 fn as_of(context: &Context, project: &Project, rows: &[AsOfEntry], with_doc: bool) {

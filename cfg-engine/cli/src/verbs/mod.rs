@@ -1,6 +1,8 @@
 //! One file per verb: its flags, one call of the engine, what is printed.
 
+pub(crate) mod activate;
 pub(crate) mod adopt;
+pub(crate) mod blame;
 pub(crate) mod commit;
 pub(crate) mod config;
 pub(crate) mod demo;
@@ -10,16 +12,22 @@ pub(crate) mod export;
 pub(crate) mod files;
 pub(crate) mod fsck;
 pub(crate) mod get;
+pub(crate) mod hooks;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod log;
 pub(crate) mod manual;
+pub(crate) mod points;
+pub(crate) mod refs;
 pub(crate) mod restore;
+pub(crate) mod restore_all;
 pub(crate) mod rm;
 pub(crate) mod secret_flag;
 pub(crate) mod set;
 pub(crate) mod show;
 pub(crate) mod stage;
 pub(crate) mod status;
+pub(crate) mod tag;
+pub(crate) mod undo;
 pub(crate) mod version;
 pub(crate) mod whoami;

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.writer()?;
+    let project = context.writer().await?;
     let record = project.record(&args.id).await?;
     let remove = Remove { force: args.force, ..Remove::new(record) };
     let report = project.remove(&remove, &context.options(&args.change)?).await?;

@@ -23,12 +23,23 @@ fn secret(flag: &str) -> Result<(FieldPath, Value), Error> {
     let path = parse_path(path)?;
     match std::env::var(variable) {
         Ok(value) if !value.is_empty() => Ok((path, Value::from(value))),
-        _ => Err(Error::refused(
-            "variable_unset",
-            format!("the secret for {path}: its environment variable is not set or empty"),
-            "set it: export NAME=…   and name it: --secret path=env:NAME",
-        )),
+        _ => {
+            let name = if is_name(variable) { variable } else { "NAME" };
+            let said = if is_name(variable) { format!("variable {variable}") } else { "variable".to_owned() };
+            Err(Error::refused(
+                "variable_unset",
+                format!("the secret for {path}: its environment {said} is not set or empty"),
+                format!("set it: export {name}=…   and name it: --secret {path}=env:{name}"),
+            ))
+        }
     }
+}
+
+/// Returns whether a text is written as names of variables are: what is not may be the secret itself.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && text.len() <= 64
+        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 #[cfg(test)]
@@ -41,5 +52,12 @@ mod tests {
             let error = secret(flag).expect_err(flag);
             assert!(!format!("{error} {:?}", error.hint()).contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_named() {
+        let error = secret("api_key=env:CFG_TEST_NOT_SET").expect_err("not set");
+        assert!(error.to_string().contains("CFG_TEST_NOT_SET"), "{error}");
+        assert!(error.hint().unwrap_or_default().contains("--secret api_key=env:CFG_TEST_NOT_SET"));
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     let given = secrets(&args.secret)?;
-    let project = if args.commit { context.writer()? } else { context.reader()? };
+    let project = if args.commit { context.writer().await? } else { context.reader().await? };
     let record = project.record(&args.id).await?;
     let mut assignments = Vec::new();
     if !args.words.is_empty() {
@@ -85,7 +85,7 @@ async fn commit(
     assignments: Vec<Assignment>,
     args: &Args,
 ) -> Result<u8, Error> {
-    if context.staging()?.get(&record)?.is_some() {
+    if context.staging().await?.get(&record)?.is_some() {
         let id = shell_word(&record.id.to_string());
         return Err(usage(
             format!("a staged document of {record} waits"),

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Which record; planner@7 names a version with it
     #[arg(value_name = "ID")]
     id: String,
-    /// Which version: @7, #a1b2c3, @{2026-06-07}, =HEAD (the default), =live, =staged
+    /// Which version: @7, #a1b2c3, @{2026-06-07}, tag:june, =HEAD (the default), =live, =staged
     #[arg(value_name = "VERSION")]
     reference: Option<String>,
     /// Only the value at this path, text as it is: `--field tools[0].name`
@@ -27,12 +27,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.reader()?;
+    let project = context.reader().await?;
     let (record, reference) = version(&project, &args.id, args.reference.as_deref()).await?;
     let reference = reference.unwrap_or(Reference::Head);
     let path: Option<FieldPath> = args.field.as_deref().map(parse_path).transpose()?;
     let shown = match &reference {
-        Reference::Staged => Shown::Live(Box::new(staged(context, &record)?)),
+        Reference::Staged => Shown::Live(Box::new(staged(context, &record).await?)),
         other => project.show(&record, other).await?,
     };
     match path {
@@ -67,8 +67,8 @@ pub(crate) async fn version(
 }
 
 /// Reads what is staged for a record.
-pub(crate) fn staged(context: &Context, record: &RecordKey) -> Result<Document, Error> {
-    let staged = context.staging()?.get(record)?;
+pub(crate) async fn staged(context: &Context, record: &RecordKey) -> Result<Document, Error> {
+    let staged = context.staging().await?.get(record)?;
     let staged = staged.ok_or_else(|| super::stage::nothing_staged(record))?;
     Ok(Document { doc: staged.doc, base: staged.base })
 }
@@ -100,9 +100,9 @@ async fn whole(
     }
     let label = context.label(project, record);
     let head = match shown {
-        Shown::Entry(entry) => {
+        Shown::Entry { entry, tags } => {
             let now = project.adapter().clock().await?.store;
-            entries::full(&label, entry, entries::is_head(entry), now)
+            entries::full(&label, entry, tags, entries::is_head(entry), now)
         }
         Shown::Live(_) => format!("{} {reference}\n", paint(CYAN, &label)),
     };

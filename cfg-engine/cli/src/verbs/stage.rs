@@ -25,7 +25,7 @@ pub(crate) fn nothing_staged(record: &RecordKey) -> Error {
 
 /// Returns what an edit starts from: what is staged, else what is live.
 pub(crate) async fn start(context: &Context, project: &Project, record: &RecordKey) -> Result<Document, Error> {
-    match context.staging()?.get(record)? {
+    match context.staging().await?.get(record)? {
         Some(staged) => Ok(Document { doc: staged.doc, base: staged.base }),
         None => project.get(record).await,
     }
@@ -47,7 +47,7 @@ pub(crate) async fn put(
     doc: Value,
     options: &Options,
 ) -> Result<Outcome, Error> {
-    let staging = context.staging()?;
+    let staging = context.staging().await?;
     let (changes, differs) = judge(project, &base, &doc, options).await?;
     if !differs {
         if !options.dry_run {

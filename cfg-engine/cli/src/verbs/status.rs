@@ -1,11 +1,11 @@
 //! `status`.
 
 use cfg_engine::Error;
-use cfg_engine::document::Object;
 use cfg_engine::engine::{Project, RecordStatus, State, Status};
 
 use crate::context::Context;
 use crate::progress::Bar;
+use crate::render::reports::failures;
 use crate::render::style::{BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW, count, paint};
 use crate::render::table::Table;
 
@@ -27,18 +27,20 @@ pub(crate) struct Args {
 const UNTRACKED_LISTED: usize = 20;
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
-    let project = context.reader()?;
-    let staged = context.staged(&project)?;
-    let status = if args.ids.is_empty() {
+    let project = context.reader().await?;
+    let staging = context.staging().await?;
+    let surveyed = staging.survey(&project.settings().env);
+    let mut status = if args.ids.is_empty() {
         let collection = context.collection(&project, args.collection.as_deref())?;
         let bar = Bar::new(&context.out, "comparing");
-        project.status(collection, args.all, &staged, Some(&bar)).await?
+        project.status(collection, args.all, &surveyed.staged, Some(&bar)).await?
     } else {
         let records = context.records(&project, &args.ids).await?;
-        project.status_of(&records, &staged).await?
+        project.status_of(&records, &surveyed.staged).await?
     };
+    staging.tell(surveyed, &mut status, args.ids.is_empty());
     if context.out.is_json() {
-        context.out.json(status.rows.iter().map(RecordStatus::to_object).collect::<Vec<Object>>());
+        context.out.json(status.to_objects());
     } else if args.all || !args.ids.is_empty() {
         context.out.report(&table(context, &project, &status));
         context.out.report(&summary(&status));
@@ -46,6 +48,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
         context.out.report(&groups(context, &project, &status));
         context.out.report(&summary(&status));
     }
+    failures(&context.out, status.troubles.iter().map(|trouble| &trouble.error).chain(&status.staging));
     Ok(status.exit_code())
 }
 
@@ -142,6 +145,7 @@ fn summary(status: &Status) -> String {
         .map(|state| paint(style(state), &format!("{} {}", number(state), state.as_str())))
         .collect();
     match total {
+        0 if !status.troubles.is_empty() => "no records that can be versioned\n".to_owned(),
         0 => format!("no records; {}\n", paint(CYAN, "the live tables are empty")),
         _ => format!("{}: {}\n", count(total, "record"), parts.join(", ")),
     }

@@ -1,8 +1,7 @@
 //! `whoami`.
 
 use cfg_engine::Error;
-use cfg_engine::document::Object;
-use cfg_engine_connect::locate;
+use cfg_engine_connect::{call, locate};
 
 use crate::context::Context;
 use crate::render::style::{BOLD, DIM, PLAIN, RED, clean};
@@ -18,16 +17,7 @@ pub(crate) fn run(context: &Context, _: Args) -> Result<u8, Error> {
     let env = &located.env;
     let file = located.config_file.display().to_string();
     if context.out.is_json() {
-        let who = Object::new().with("id", author.id.as_str()).with("class", author.class.as_str());
-        let result = Object::new()
-            .with("author", who)
-            .with("author_source", source.as_str())
-            .with("env", env.name.as_str())
-            .with("env_source", located.env_source.as_str())
-            .with("needs_approval", env.needs_approval)
-            .with("database", env.database.as_str())
-            .with("config_file", file);
-        context.out.json(result);
+        context.out.json(call::whoami(&located)?);
         return Ok(0);
     }
     let mut table = Table::default();

@@ -265,7 +265,8 @@ fn staged_files_are_their_owners_alone() {
     // A file that somebody damaged is named, and does not hide the rest.
     std::fs::write(&path, "{").expect("write");
     let status = world.run(&["status"]);
-    assert!(status.code == 0 && status.err.contains("not a staged document"), "{} {}", status.code, status.err);
+    assert!(status.code == 6 && status.out.contains("not a staged document"), "{} {}", status.code, status.out);
+    assert!(status.out.contains("2 records"), "{}", status.out);
     assert_eq!(world.refused(1, &["commit", "planner", "-m", "x"]).0, "staging_broken");
 }
 

@@ -118,3 +118,21 @@ fn an_init_that_fails_leaves_nothing_behind() {
     assert_ne!(ran.code, 0, "{}", ran.out);
     assert!(!world.path().join(".cfg.toml").exists() && !world.path().join(".gitignore").exists(), "{}", ran.err);
 }
+
+#[test]
+fn the_demo_does_what_it_says_on_mongodb() {
+    let Ok(uri) = std::env::var("CFG_TEST_MONGODB_URI") else {
+        use std::io::Write as _;
+        let skipped = "demo: SKIPPED LOUDLY, no server; type: eval \"$(tests/servers/mongodb up)\"\n";
+        std::io::stderr().write_all(skipped.as_bytes()).expect("standard error");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "the demo must run on MongoDB here");
+        return;
+    };
+    let world = World::with(None, "");
+    let out = world.ok(&["demo", "--database", "mongodb", "--uri", &uri]);
+    assert!(out.contains("mongo> db.agent_configs.updateOne"), "{out}");
+    assert!(out.contains("everything is as it was written"), "{out}");
+    assert!(!out.contains(&uri), "the uri is shown nowhere");
+    let told = world.json("demo", 0, &["demo", "--database", "mongodb", "--uri", &uri]);
+    assert!(told["dir"].is_null() && told["steps"].as_array().is_some_and(|steps| steps.len() > 10));
+}

@@ -82,7 +82,7 @@ fn the_list_is_per_env_and_a_broken_file_is_one_row() {
     let rows = staging.list(&record("dev", "x").env).expect("list");
     let shown: Vec<String> = rows
         .iter()
-        .map(|row| row.as_ref().map_or_else(|e| e.code().to_owned(), |staged| staged.record().id.to_string()))
+        .map(|row| row.staged.as_ref().map_or_else(|e| e.code().to_owned(), |staged| staged.record().id.to_string()))
         .collect();
     assert_eq!(shown, ["a", "b", "staging_broken", "staging_broken"]);
 }
@@ -97,7 +97,7 @@ fn a_file_of_another_env_is_refused() {
     let error = staging.get(&prod).expect_err("staged in dev");
     assert!(matches!(error, StagingError::OtherEnv { .. }), "{error}");
     assert!(error.hint().contains("--env dev"));
-    let codes: Vec<_> = staging.list(&prod.env).expect("list").iter().map(|row| row.is_ok()).collect();
+    let codes: Vec<_> = staging.list(&prod.env).expect("list").iter().map(|row| row.staged.is_ok()).collect();
     assert_eq!(codes, [true, false]);
 }
 

@@ -11,7 +11,7 @@ use crate::adapter::{
     NewEntry, StorageAdapter, StoredDoc,
 };
 use crate::config::{CollectionConfig, Shape};
-use crate::document::{PathChange, Value, apply_changes, oid};
+use crate::document::{Object, PathChange, Value, apply_changes, oid};
 use crate::history::{
     DocState, EntryHeader, IdKey, MessageHash, Op, RecordKey, Seq, Span, Timestamp, insert, interval_ends,
 };
@@ -54,7 +54,7 @@ impl MemoryAdapter {
             let row = self.live_write(collection, change, rows)?;
             let entries =
                 change.entries.iter().map(|entry| self.stored(collection, entry)).collect::<Result<_, _>>()?;
-            Ok(ChangeWrites { table: collection.table.clone(), row, entries, head })
+            Ok(ChangeWrites { table: collection.table.clone(), rows: row, entries, head })
         };
         batch.changes().iter().map(check).collect()
     }
@@ -64,7 +64,7 @@ impl MemoryAdapter {
         collection: &CollectionConfig,
         change: &Change,
         rows: &RowsOfId<'_>,
-    ) -> Result<RowWrite, AdapterError> {
+    ) -> Result<Vec<RowWrite>, AdapterError> {
         let record = &change.record;
         let the_live_row = || match rows.live.as_slice() {
             [] => Err(AdapterError::StaleLive { record: record.clone() }),
@@ -72,8 +72,8 @@ impl MemoryAdapter {
             rows => Err(AdapterError::Ambiguous { record: record.clone(), rows: rows.len() as u64 }),
         };
         match &change.live {
-            LiveWrite::Leave => Ok(RowWrite::None),
-            LiveWrite::Delete => the_live_row().map(|(place, _)| RowWrite::Remove(place)),
+            LiveWrite::Leave => Ok(Vec::new()),
+            LiveWrite::Delete => the_live_row().map(|(place, _)| vec![RowWrite::Remove(place)]),
             LiveWrite::Update(changes) => {
                 let (place, row) = the_live_row()?;
                 let mut updated = row.clone();
@@ -83,7 +83,7 @@ impl MemoryAdapter {
                     return Err(damaged(record, "its changes do not apply to the live document"));
                 }
                 self.check_written(collection, record, &updated)?;
-                Ok(RowWrite::Replace(place, updated))
+                Ok(vec![RowWrite::Replace(place, updated)])
             }
             LiveWrite::Seed(doc) => {
                 let rule = || AdapterError::LiveRule { record: record.clone() };
@@ -92,9 +92,51 @@ impl MemoryAdapter {
                     return Err(rule());
                 }
                 self.check_written(collection, record, &row)?;
-                Ok(RowWrite::Insert(row))
+                Ok(vec![RowWrite::Insert(row)])
+            }
+            LiveWrite::Activate { retire, doc } => self.activated(collection, record, rows, retire, doc),
+        }
+    }
+
+    /// Retires the live row and makes another one live: one that is there, or a new one.
+    fn activated(
+        &self,
+        collection: &CollectionConfig,
+        record: &RecordKey,
+        rows: &RowsOfId<'_>,
+        retire: &Object,
+        doc: &Value,
+    ) -> Result<Vec<RowWrite>, AdapterError> {
+        let rule = || AdapterError::LiveRule { record: record.clone() };
+        let mut writes = Vec::new();
+        match rows.live.as_slice() {
+            [] => {}
+            [(place, row)] => {
+                let mut retired = (*row).clone();
+                lay(&mut retired, retire.iter().map(|(field, value)| (field.as_str(), value)));
+                if collection.live_when.matches(&retired) {
+                    return Err(rule());
+                }
+                writes.push(RowWrite::Replace(*place, retired));
+            }
+            rows => return Err(AdapterError::Ambiguous { record: record.clone(), rows: rows.len() as u64 }),
+        }
+        let wanted = seeded(collection, &record.id, doc).ok_or_else(rule)?;
+        let content = |row: &Value| oid(live::document(collection, row).ok()?, &collection.policy).ok();
+        let promoted = rows.outside.iter().find_map(|(place, row)| {
+            let mut row = (*row).clone();
+            lay(&mut row, collection.live_when.equality_pairs());
+            let fits = collection.live_when.matches(&row) && content(&row) == content(&wanted);
+            fits.then_some((*place, row))
+        });
+        match promoted {
+            Some((place, row)) => writes.push(RowWrite::Replace(place, row)),
+            None => {
+                self.check_written(collection, record, &wanted)?;
+                writes.push(RowWrite::Insert(wanted));
             }
         }
+        Ok(writes)
     }
 
     /// Checks a row as it would be written: still this record, still live, still storable.
@@ -154,7 +196,7 @@ fn well_formed(batch: &Batch) -> Result<(), AdapterError> {
     for change in batch.changes() {
         let (mut prev, mut seq) = match change.expected_head {
             ExpectedHead::Absent => (None, Seq::FIRST),
-            ExpectedHead::At { tip, .. } => (Some(tip.entry_id), tip.seq.next()),
+            ExpectedHead::At { tip, .. } | ExpectedHead::Lost { tip } => (Some(tip.entry_id), tip.seq.next()),
         };
         for entry in &change.entries {
             let EntryHeader { record, prev_entry_id, op_id, recorded_at, .. } = &entry.header;
@@ -190,6 +232,11 @@ fn check_head(store: &Store, change: &Change) -> Result<(), AdapterError> {
     let as_expected = match (&change.expected_head, current) {
         (ExpectedHead::Absent, None) => true,
         (ExpectedHead::At { head, tip }, Some(current)) => current.head == *head && current.tip == *tip,
+        (ExpectedHead::Lost { tip }, None) => {
+            store.history.get(&change.record).and_then(|history| history.values().next_back()).is_some_and(|last| {
+                (last.header.seq, last.entry_id, last.header.recorded_at) == (tip.seq, tip.entry_id, tip.recorded_at)
+            })
+        }
         _ => false,
     };
     if !as_expected {
@@ -254,6 +301,10 @@ fn check_intervals(store: &Store, change: &Change) -> Result<Option<HeadState>, 
         |(seq, given): &(Seq, _)| existing.iter().position(|s| s.seq == *seq).is_some_and(|n| ends[n] == *given);
     if !change.closed.iter().all(right) {
         return Err(damaged(record, "the ends of an older entry are not what the interval rules say"));
+    }
+    let linked = |seq: &Seq| all.iter().any(|span| span.seq == *seq);
+    if !change.links.iter().all(|(seq, _)| linked(seq)) {
+        return Err(damaged(record, "an entry that git shas are added to is missing"));
     }
     let Some(head) = change.new_head else {
         return if all.is_empty() { Ok(None) } else { Err(damaged(record, "no head for a record with history")) };
@@ -320,16 +371,22 @@ fn check_live(collection: &CollectionConfig, change: &Change, rows: &RowsOfId<'_
     }
 }
 
+fn lay<'f>(row: &mut Value, fields: impl Iterator<Item = (&'f str, &'f Value)>) {
+    if let Some(row) = row.as_object_mut() {
+        fields.for_each(|(field, value)| drop(row.insert(field, value.clone())));
+    }
+}
+
 /// Makes the row of a seed: the document, the live rule's equality pairs and the id laid over it.
 fn seeded(collection: &CollectionConfig, id: &IdKey, doc: &Value) -> Option<Value> {
     let mut row = match collection.shape {
         Shape::Row => doc.as_object()?.clone(),
-        Shape::Doc => crate::document::Object::new().with(&collection.doc_column, doc.clone()),
+        Shape::Doc => Object::new().with(&collection.doc_column, doc.clone()),
     };
     for (field, value) in collection.live_when.equality_pairs() {
         row.insert(field, value.clone());
     }
-    for (field, value) in live::id_values(collection, id)? {
+    for (field, value) in collection.id_values(id)? {
         row.insert(field, value);
     }
     Some(Value::Object(row))

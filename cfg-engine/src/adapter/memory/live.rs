@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::store::Table;
-use crate::adapter::{AdapterError, Live, LiveDoc, NativeImage};
+use crate::adapter::{AdapterError, Live, LiveDoc, NativeImage, Strays};
 use crate::config::{CollectionConfig, Shape};
 use crate::document::{FieldPath, Object, Step, Value};
 use crate::history::{IdKey, RecordKey};
@@ -18,24 +18,6 @@ pub(super) fn id_of(collection: &CollectionConfig, row: &Value) -> Option<IdKey>
         }
     };
     IdKey::from_value(&id).ok()
-}
-
-/// Returns the value of each id field of an id.
-pub(super) fn id_values(collection: &CollectionConfig, id: &IdKey) -> Option<Vec<(String, Value)>> {
-    let id = id.to_value();
-    match collection.id_fields.as_slice() {
-        [field] => Some(vec![(field.clone(), id)]),
-        fields => fields.iter().map(|field| Some((field.clone(), id.get(field)?.clone()))).collect(),
-    }
-}
-
-/// Returns the id field in which a document names another id than its record's.
-pub(super) fn disagreeing_id(collection: &CollectionConfig, id: &IdKey, doc: &Value) -> Option<String> {
-    let wanted = id_values(collection, id).unwrap_or_default();
-    let differs = |field: &str, wanted: &Value| {
-        doc.get(field).is_some_and(|there| IdKey::from_value(there).ok() != IdKey::from_value(wanted).ok())
-    };
-    wanted.into_iter().find(|(field, value)| differs(field, value)).map(|(field, _)| field)
 }
 
 /// Returns the document that a row holds.
@@ -69,7 +51,7 @@ pub(super) fn document_mut<'r>(collection: &CollectionConfig, row: &'r mut Value
 #[derive(Default)]
 pub(super) struct RowsOfId<'t> {
     pub(super) live: Vec<(u64, &'t Value)>,
-    pub(super) outside: Vec<u64>,
+    pub(super) outside: Vec<(u64, &'t Value)>,
 }
 
 /// Sorts a table's rows by id. A row without a usable id is no record.
@@ -81,10 +63,23 @@ pub(super) fn by_id<'t>(collection: &CollectionConfig, table: Option<&'t Table>)
         if collection.live_when.matches(row) {
             rows.live.push((*place, row));
         } else {
-            rows.outside.push(*place);
+            rows.outside.push((*place, row));
         }
     }
     found
+}
+
+/// Counts the live rows without a usable id.
+pub(super) fn strays(collection: &CollectionConfig, table: Option<&Table>) -> Option<Strays> {
+    let rows = table.into_iter().flat_map(|table| table.rows.values());
+    let stray = |row: &&Value| collection.live_when.matches(row) && id_of(collection, row).is_none();
+    let rows = rows.filter(stray).count() as u64;
+    (rows > 0).then(|| Strays {
+        collection: collection.name.clone(),
+        rows,
+        reason: format!("{rows} without text, a whole number, an ObjectId or a UUID in it"),
+        hint: format!("give each row of {} an id of its own", collection.table),
+    })
 }
 
 impl RowsOfId<'_> {

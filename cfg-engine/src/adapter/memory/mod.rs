@@ -27,8 +27,8 @@ pub use clock::MemoryClock;
 use store::Store;
 
 use super::{
-    AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, EntryAddress, EntryQuery,
-    LiveDigest, RecordState, Scope, StorageAdapter, StoredObject,
+    AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, Digested, EntryAddress, EntryQuery,
+    Mending, RecordState, Scope, StorageAdapter, StoreFinding, StoredObject,
 };
 use crate::config::CollectionConfig;
 use crate::document::{FieldPath, Value};
@@ -236,8 +236,8 @@ impl StorageAdapter for MemoryAdapter {
         chunks(self.read_records(env, scope))
     }
 
-    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState<LiveDigest>> {
-        chunks(self.read_records(env, scope).map(|states| states.into_iter().map(RecordState::from).collect()))
+    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, Digested> {
+        chunks(self.read_digests(env, scope))
     }
 
     fn entries<'a>(&'a self, query: &'a EntryQuery) -> Chunks<'a, Entry> {
@@ -266,6 +266,11 @@ impl StorageAdapter for MemoryAdapter {
         Ok(self.lock().objects.values().filter(wanted).cloned().collect())
     }
 
+    /// Everything here stands under its record.
+    async fn check_store(&self, _: &EnvName, _: Mending) -> Result<Vec<StoreFinding>, AdapterError> {
+        Ok(Vec::new())
+    }
+
     fn check_document(&self, record: &RecordKey, doc: &Value) -> Result<(), AdapterError> {
         let collection = self.collection(&record.collection)?;
         let unstorable = |path: &FieldPath, what: &str| AdapterError::Unstorable {
@@ -276,7 +281,7 @@ impl StorageAdapter for MemoryAdapter {
         if doc.as_object().is_none() {
             return Err(unstorable(&FieldPath::root(), doc.type_name()));
         }
-        if let Some(field) = live::disagreeing_id(collection, &record.id, doc) {
+        if let Some(field) = collection.disagreeing_id(&record.id, doc) {
             return Err(unstorable(&FieldPath::key(field), "another id"));
         }
         if !self.capabilities.extended_types

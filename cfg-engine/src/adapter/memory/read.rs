@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::MemoryAdapter;
 use super::live;
 use super::store::{Store, StoredEntry};
-use crate::adapter::{AdapterError, AsOf, AsOfRow, EntryAddress, EntryQuery, Live, Order, RecordState, Scope};
+use crate::adapter::{
+    AdapterError, AsOf, AsOfRow, Digested, EntryAddress, EntryQuery, Live, Order, RecordState, Scope,
+};
 use crate::config::CollectionConfig;
 use crate::history::{Entry, EnvName, RecordKey, Seq, Span, Timestamp, as_of_both};
 
@@ -35,6 +37,18 @@ impl MemoryAdapter {
         }
         states.sort_by(|a, b| a.record.cmp(&b.record));
         Ok(states)
+    }
+
+    /// As `read_records`, with the rows that belong to no record.
+    pub(super) fn read_digests(&self, env: &EnvName, scope: &Scope) -> Result<Vec<Digested>, AdapterError> {
+        let states = self.read_records(env, scope)?;
+        let mut digested: Vec<Digested> =
+            states.into_iter().map(|state| Digested::Record(RecordState::from(state))).collect();
+        let store = self.lock();
+        for (collection, _) in self.scoped(scope)?.into_iter().filter(|(_, asked)| asked.is_none()) {
+            digested.extend(live::strays(collection, store.live.get(&collection.table)).map(Digested::Strays));
+        }
+        Ok(digested)
     }
 
     /// Returns the collections of a scope, and which of their records are asked for by name.

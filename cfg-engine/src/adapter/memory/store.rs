@@ -21,6 +21,8 @@ pub(super) struct Store {
     pub(super) heads: BTreeMap<RecordKey, HeadState>,
     /// The engine's own documents.
     pub(super) objects: BTreeMap<ObjectKey, StoredObject>,
+    /// The last version of each object that was deleted: numbers never come again.
+    pub(super) deleted: BTreeMap<ObjectKey, u64>,
     /// What goes wrong next.
     #[cfg(any(test, feature = "conformance"))]
     pub(super) faults: Faults,
@@ -102,14 +104,13 @@ impl StoredEntry {
 /// What a checked change writes.
 pub(super) struct ChangeWrites {
     pub(super) table: String,
-    pub(super) row: RowWrite,
+    pub(super) rows: Vec<RowWrite>,
     pub(super) entries: Vec<StoredEntry>,
     pub(super) head: Option<HeadState>,
 }
 
 /// What happens to the live row.
 pub(super) enum RowWrite {
-    None,
     Insert(Value),
     Replace(u64, Value),
     Remove(u64),
@@ -130,21 +131,33 @@ impl Store {
                         entry.ends = *ends;
                     }
                 }
+                for (seq, shas) in &change.links {
+                    if let Some(entry) = history.get_mut(seq) {
+                        let new = shas.iter().filter(|sha| !entry.git_shas.contains(sha)).cloned();
+                        let new: Vec<String> = new.collect();
+                        entry.git_shas.extend(new);
+                    }
+                }
                 history.extend(writes.entries.into_iter().map(|entry| (entry.header.seq, entry)));
                 self.heads.insert(change.record.clone(), head);
             }
             let table = self.table(&writes.table);
-            match writes.row {
-                RowWrite::None => {}
-                RowWrite::Insert(row) => table.insert(row),
-                RowWrite::Replace(place, row) => drop(table.rows.insert(place, row)),
-                RowWrite::Remove(place) => drop(table.rows.remove(&place)),
+            for row in writes.rows {
+                match row {
+                    RowWrite::Insert(row) => table.insert(row),
+                    RowWrite::Replace(place, row) => drop(table.rows.insert(place, row)),
+                    RowWrite::Remove(place) => drop(table.rows.remove(&place)),
+                }
             }
         }
         for write in batch.objects() {
-            let version = self.objects.get(&write.key).map_or(1, |stored| stored.version + 1);
+            let last = self.objects.get(&write.key).map(|stored| stored.version);
+            let version = 1 + last.or_else(|| self.deleted.remove(&write.key)).unwrap_or(0);
             match &write.body {
-                None => drop(self.objects.remove(&write.key)),
+                None => {
+                    self.objects.remove(&write.key);
+                    self.deleted.insert(write.key.clone(), version);
+                }
                 Some(body) => {
                     let stored = StoredObject {
                         key: write.key.clone(),

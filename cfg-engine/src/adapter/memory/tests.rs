@@ -73,6 +73,8 @@ async fn batch(store: &MemoryAdapter, id: &str, n: i64, spoil: impl FnOnce(&mut 
         entries: vec![entry],
         closed: insertion.closed,
         new_head,
+        links: Vec::new(),
+        mended_tip: None,
     };
     spoil(&mut change);
     Batch::seal(OpId::new("op").unwrap(), at, vec![change], Vec::new())

@@ -163,6 +163,8 @@ impl Store {
             entries: vec![NewEntry { header, entry_id, message, doc, ends, git_shas }],
             closed: insertion.closed,
             new_head: Some(HeadRef { seq, oid: doc_oid, entry_id }),
+            links: Vec::new(),
+            mended_tip: None,
         };
         Batch::for_conformance(op_id, at, vec![change], Vec::new())
     }

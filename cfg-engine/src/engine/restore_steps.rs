@@ -1,0 +1,314 @@
+//! The steps of a restore: planned to be shown, then carried out batch by batch.
+
+use std::collections::HashMap;
+
+use super::project::{Options, Progress, Project};
+use super::report::RowResult;
+use super::restore::recorded_secrets;
+use super::restore_all::{RestoreAll, Version};
+use super::transact::{OnMoved, Request};
+use crate::adapter::{AdapterError, Detail, LiveWrite};
+use crate::config::Shape;
+use crate::document::Object;
+use crate::error::Error;
+use crate::history::{DocState, Entry, OpId, RecordKey};
+use crate::plan::gates::{OnRefusal, preview};
+use crate::plan::{Manner, PlanView, Planned, SeenState, Target, plan_step};
+
+/// What is to happen to one record.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) record: RecordKey,
+    pub(crate) seen: SeenState,
+    /// The version to go back to; `None` where the record goes.
+    pub(crate) version: Option<Version>,
+}
+
+/// From where to where, and how.
+pub(crate) struct Way<'p> {
+    source: &'p Project,
+    pub(crate) adopt_drift: bool,
+    pub(crate) without_secrets: bool,
+    pub(crate) is_elsewhere: bool,
+    /// What every entry records of it: `{restored_to: …}`.
+    pub(crate) meta: Object,
+}
+
+impl<'p> Way<'p> {
+    pub(crate) fn new(source: &'p Project, target: &Project, restore: &RestoreAll) -> Self {
+        let is_elsewhere = source.settings.env != target.settings.env;
+        let mut to = restore.to.to_object();
+        if is_elsewhere {
+            to.insert("env", source.settings.env.as_str());
+        }
+        Way {
+            source,
+            adopt_drift: restore.adopt_drift,
+            without_secrets: restore.without_secrets,
+            is_elsewhere,
+            meta: Object::new().with("restored_to", to),
+        }
+    }
+
+    /// As it was when the plan was kept.
+    pub(crate) fn kept(source: &'p Project, adopt_drift: bool, without_secrets: bool, meta: Object) -> Self {
+        Way { source, adopt_drift, without_secrets, is_elsewhere: false, meta }
+    }
+
+    /// Reads the headers of the versions that steps go back to.
+    pub(crate) async fn headers(&self, steps: &[Step]) -> Result<Vec<Entry>, Error> {
+        let there = |record: &RecordKey| RecordKey { env: self.source.settings.env.clone(), ..record.clone() };
+        let wanted = steps.iter().filter_map(|step| Some((there(&step.record), step.version?.seq)));
+        Ok(self.source.pick(wanted, Detail::Header).await?.into_values().collect())
+    }
+
+    fn manner(&self) -> Manner<'_> {
+        Manner {
+            adopt_drift: self.adopt_drift,
+            without_secrets: self.without_secrets,
+            creates: self.is_elsewhere,
+            meta: &self.meta,
+        }
+    }
+}
+
+/// The plan of all steps.
+pub(crate) struct PlannedSteps {
+    pub(crate) view: PlanView,
+    /// Those that change something.
+    pub(crate) steps: Vec<Step>,
+    pub(crate) failed: Vec<(RecordKey, Error)>,
+    pub(crate) unchanged: u64,
+    /// How many records are changed, created, deleted.
+    pub(crate) kinds: [u64; 3],
+}
+
+/// What became of steps.
+#[derive(Default)]
+pub(crate) struct Carried {
+    pub(crate) rows: Vec<RowResult>,
+}
+
+/// How many records are read and written at once.
+const CHUNK: usize = 500;
+
+/// What each record of some steps goes back to, or why it cannot.
+type Targets = HashMap<RecordKey, Result<Target, Error>>;
+
+impl Project {
+    /// Plans the steps: what is shown, and what its address is.
+    pub(crate) async fn plan_steps(
+        &self,
+        way: &Way<'_>,
+        steps: &[Step],
+        options: &Options,
+    ) -> Result<PlannedSteps, Error> {
+        let mut changes = Vec::new();
+        let mut failed = Vec::new();
+        let mut unchanged = 0;
+        for chunk in steps.chunks(CHUNK) {
+            let (targets, states) = both(self.targets(way, chunk), self.states_of(chunk)).await?;
+            for (step, state) in chunk.iter().zip(&states) {
+                let planned = self.plan_one(way, step, state, &targets);
+                match planned {
+                    Ok(Planned::Change(change)) => match self.storable(&change) {
+                        Ok(()) => changes.push(*change),
+                        Err(error) => failed.push((step.record.clone(), error)),
+                    },
+                    Ok(Planned::Nothing) => unchanged += 1,
+                    Err(error) => failed.push((step.record.clone(), error)),
+                }
+            }
+        }
+        let plan = self.plan(RestoreAll::VERB, options, changes);
+        let gate = options.gate();
+        let (plan, left_out) = preview(plan, &self.settings, self.collections(), gate, OnRefusal::LeaveOut)?;
+        failed.extend(left_out);
+        let mut kinds = [0; 3];
+        for change in &plan.changes {
+            let at = match change.live {
+                LiveWrite::Seed(_) => 1,
+                LiveWrite::Delete => 2,
+                _ => 0,
+            };
+            kinds[at] += 1;
+        }
+        let view = PlanView::of(&plan, self.collections(), &self.ids.fresh());
+        let mut planned = plan.changes.iter().map(|change| &change.record).peekable();
+        let steps = steps.iter().filter(|step| planned.next_if_eq(&&step.record).is_some()).cloned().collect();
+        Ok(PlannedSteps { view, steps, failed, unchanged, kinds })
+    }
+
+    async fn states_of(&self, steps: &[Step]) -> Result<Vec<crate::adapter::RecordState>, Error> {
+        let records: Vec<RecordKey> = steps.iter().map(|step| step.record.clone()).collect();
+        self.states(&records).await
+    }
+
+    fn plan_one(
+        &self,
+        way: &Way<'_>,
+        step: &Step,
+        state: &crate::adapter::RecordState,
+        targets: &Targets,
+    ) -> Result<Planned, Error> {
+        let target = match targets.get(&step.record) {
+            Some(Ok(target)) => Some(target),
+            Some(Err(error)) => return Err(error.clone()),
+            None => None,
+        };
+        plan_step(state, self.rules(&step.record)?, step.seen, target, way.manner())
+    }
+
+    /// Reads the versions that steps go back to, mapped onto what this store can hold now.
+    async fn targets(&self, way: &Way<'_>, steps: &[Step]) -> Result<Targets, Error> {
+        let there = |record: &RecordKey| RecordKey { env: way.source.settings.env.clone(), ..record.clone() };
+        let wanted = steps.iter().filter_map(|step| Some((there(&step.record), step.version?.seq)));
+        let mut found = way.source.pick(wanted, Detail::Document).await?;
+        let mut targets = Targets::with_capacity(steps.len());
+        for step in steps {
+            let Some(version) = step.version else { continue };
+            let target = match found.remove(&there(&step.record)) {
+                Some(entry) if entry.entry_id == version.entry_id => self.target(&step.record, entry).await,
+                found => Err(AdapterError::Damaged {
+                    problem: match found {
+                        Some(_) => format!("{}@{} is not the entry that is meant", step.record, version.seq),
+                        None => format!("{}@{} is missing", step.record, version.seq),
+                    },
+                }
+                .into()),
+            };
+            targets.insert(step.record.clone(), target);
+        }
+        Ok(targets)
+    }
+
+    async fn target(&self, record: &RecordKey, entry: Entry) -> Result<Target, Error> {
+        let had_secrets = recorded_secrets(&entry);
+        let Some(doc) = entry.doc else {
+            return Err(Error::NoDocument {
+                record: record.clone(),
+                reference: format!("@{}", entry.header.seq),
+                reason: match entry.doc_state {
+                    DocState::Thinned => "retention dropped it",
+                    _ => "it is a deletion",
+                },
+            });
+        };
+        let is_row = self.collection(&record.collection)?.shape == Shape::Row;
+        // In the document shape a version is what it is.
+        let doc = if is_row { self.adapter.fit(record, doc).await? } else { doc };
+        Ok(Target { seq: entry.header.seq, entry_id: entry.entry_id, oid: entry.header.oid, doc, had_secrets })
+    }
+
+    /// Carries steps out, batch by batch. What is done is done; a batch that the store does not take is
+    /// reported, and so is everything behind it.
+    pub(crate) async fn carry_out(
+        &self,
+        way: &Way<'_>,
+        steps: &[Step],
+        token: &str,
+        options: &Options,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Carried, Error> {
+        let mut carried = Carried::default();
+        let total = steps.len() as u64;
+        let most = self.adapter.capabilities().max_batch_records.clamp(1, CHUNK);
+        let mut n = 0;
+        let mut failure: Option<Error> = None;
+        for chunk in steps.chunks(CHUNK) {
+            let targets = match &failure {
+                None => match self.targets(way, chunk).await {
+                    Ok(targets) => targets,
+                    Err(error) if carried.rows.is_empty() => return Err(error),
+                    Err(error) => {
+                        failure = Some(error);
+                        Targets::new()
+                    }
+                },
+                Some(_) => Targets::new(),
+            };
+            let limit = self.adapter.capabilities().max_batch_bytes / 4;
+            for batch in batches(chunk, &targets, most, limit) {
+                if failure.is_none() {
+                    let op_id = match &options.idempotency_key {
+                        Some(key) => Some(OpId::new(&format!("{key}/{n}"))?),
+                        None => None,
+                    };
+                    n += 1;
+                    match self.carry_out_batch(way, batch, &targets, options, op_id).await {
+                        Ok(rows) => carried.rows.extend(rows),
+                        Err(error @ (Error::Gated { .. } | Error::Setup { .. })) if carried.rows.is_empty() => {
+                            return Err(error);
+                        }
+                        Err(error) => failure = Some(error),
+                    }
+                }
+                if let Some(error) = &failure {
+                    carried.rows.extend(
+                        batch.iter().map(|s| RowResult { record: s.record.clone(), result: Err(error.clone()) }),
+                    );
+                }
+                if let Some(progress) = progress {
+                    progress.advance(carried.rows.len() as u64, Some(total));
+                }
+            }
+        }
+        tracing::debug!(token, rows = carried.rows.len(), "restore carried out");
+        Ok(carried)
+    }
+
+    async fn carry_out_batch(
+        &self,
+        way: &Way<'_>,
+        steps: &[Step],
+        targets: &Targets,
+        options: &Options,
+        op_id: Option<OpId>,
+    ) -> Result<Vec<RowResult>, Error> {
+        let by_record: HashMap<&RecordKey, &Step> = steps.iter().map(|step| (&step.record, step)).collect();
+        let request = Request {
+            verb: RestoreAll::VERB,
+            records: steps.iter().map(|step| step.record.clone()).collect(),
+            options,
+            on_refusal: OnRefusal::LeaveOut,
+            // Looked at again, a step says itself whether its record is still what it was.
+            on_moved: OnMoved::Replan,
+            op_id,
+            asks_for: None,
+        };
+        let plan = |state: &crate::adapter::RecordState| match by_record.get(&state.record) {
+            Some(step) => self.plan_one(way, step, state, targets),
+            None => Err(Error::NoRecord { address: state.record.to_string() }),
+        };
+        Ok(self.transact(request, plan).await?.rows)
+    }
+}
+
+/// Cuts steps into batches by the number of records and the size of their documents.
+fn batches<'s>(steps: &'s [Step], targets: &Targets, most: usize, limit: usize) -> Vec<&'s [Step]> {
+    let size = |step: &Step| match targets.get(&step.record) {
+        Some(Ok(target)) => target.doc.to_interchange().len(),
+        _ => 0,
+    };
+    let mut cut = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (n, step) in steps.iter().enumerate() {
+        let more = size(step);
+        if n > start && (n - start >= most || bytes + more > limit) {
+            cut.push(&steps[start..n]);
+            (start, bytes) = (n, 0);
+        }
+        bytes += more;
+    }
+    if start < steps.len() {
+        cut.push(&steps[start..]);
+    }
+    cut
+}
+
+async fn both<A, B>(
+    one: impl Future<Output = Result<A, Error>>,
+    other: impl Future<Output = Result<B, Error>>,
+) -> Result<(A, B), Error> {
+    futures_util::future::try_join(one, other).await
+}
