@@ -154,6 +154,131 @@ RATIOS = [
 ]
 
 
+# (what, group, ours, theirs, the most that ours may be times theirs)
+POSTGRES = [
+    ("Commit of one record, 2 KB: one statement against a bare prepared update", "postgres commit, 2 KB", "apply",
+     "bare update", 2.6),
+    ("The same behind a round trip of 4 ms", "postgres commit behind 4 ms, 2 KB", "apply", "bare update", 1.2),
+    ("Eight writers at once, 200 commits", "postgres 8 writers, 2 KB", "apply", "bare updates", 2.5),
+]
+THOUSAND = [("import", "`import --all` of 1,000 records"), ("adopt", "`adopt --all` of 1,000 records"),
+            ("apply", "Commit of 1,000 records in one batch, adapter alone")]
+
+
+def postgres(found):
+    """PostgreSQL, and cfgit on the same server."""
+    if not any(group.startswith("postgres") for group in found):
+        return ["", "## PostgreSQL", "", "Not measured: there was no server."]
+    lines = ["", "## PostgreSQL against the bare statements", "",
+             "Fsync and `synchronous_commit` on; client and server share the machine.", "",
+             "| What | cfg-engine | bare | ratio | at most |", "|---|---|---|---|---|"]
+    for what, group, ours, theirs, most in POSTGRES:
+        pair = found.get(group, {})
+        if ours in pair and theirs in pair:
+            ratio = pair[ours][0] / pair[theirs][0]
+            verdict = "" if ratio <= most else " **slower than the target**"
+            lines.append(f"| {what} | {cell(pair[ours])} | {cell(pair[theirs])} | {ratio:.2f} | {most:g}{verdict} |")
+    asof = found.get("postgres as-of over 1,000,000 entries, 0.3 KB", {})
+    if not asof:
+        lines += ["", "System as-of over 1,000,000 entries: not measured in this run."]
+    lines += [] if not asof else ["", "System as-of over 1,000,000 entries (10,000 records, 100 versions each, 0.3 KB), warm:", "",
+              "| Question | cfg-engine | bare | ratio | server time of the list |", "|---|---|---|---|---|"]
+    for when in ("old", "mid", "now"):
+        server = asof.get(f"{when}, server time of the list")
+        for ours, theirs in (("as_of_addresses", "bare addresses"), ("as_of", "bare documents")):
+            a, b = asof.get(f"{when}, {ours}"), asof.get(f"{when}, {theirs}")
+            if a and b and server:
+                verdict = "" if server[0] <= 0.020 else " **above 20 ms**"
+                if ours == "as_of" and a[0] / b[0] > 1.5:
+                    verdict += " **documents above 1.5**"
+                lines.append(f"| {when}: {theirs.split()[1]} | {cell(a)} | {cell(b)} | {a[0] / b[0]:.2f} | {shown(server[0])}{verdict} |")
+    incumbent = ROOT / ".dev" / "cfgit-postgres.json"
+    theirs = json.loads(incumbent.read_text()) if incumbent.exists() else {}
+    if not theirs:
+        lines += ["", "cfgit was not measured in this run."]
+    lines += ["", "Beside cfgit 0.4.7 (Python) on the same server and the same records of 2 KB:", "",
+              "| What | cfg-engine | rate | cfgit | times as fast | target |", "|---|---|---|---|---|---|"]
+    one = found.get("postgres commit, 2 KB", {}).get("apply")
+    if one:
+        other = theirs.get("commit")
+        compared = f"{shown(other)} | {other / one[0]:.1f}" if other else "– | –"
+        lines.append(f"| Commit of one record (cfgit: with its reads) | {cell(one)} | {1 / one[0]:,.0f}/s | {compared} | |")
+    for name, what in THOUSAND:
+        ours = found.get("postgres 1,000 records, 2 KB", {}).get(name)
+        if ours:
+            other = theirs.get(name)
+            compared = f"{shown(other)} | {other / ours[0]:.1f}" if other else "– | –"
+            verdict = "" if 1000 / ours[0] >= 4000 else " **missed**"
+            lines.append(f"| {what} | {cell(ours)} | {1000 / ours[0]:,.0f}/s | {compared} | at least 4,000/s{verdict} |")
+    return lines
+
+
+# (what, group, how many times as long as the bare work it may take, what cfgit calls it)
+MONGODB = [
+    ("Commit of one record, 2 KB, against the same transaction by hand", "mongodb commit", 1.25, "commit"),
+    ("Commit by each of 8 writers", "mongodb commit of 8 writers", 1.25, "commit of 8 writers"),
+    ("`status` of 10,000 records of 1 KB, against fetching them raw", "mongodb status", 2.0, "status of 10,000"),
+]
+
+
+def mongodb(found):
+    if "mongodb commit" not in found:
+        return ["", "MongoDB was absent: its rows are left out."]
+    file = ROOT / ".dev" / "cfgit-mongodb.json"
+    cfgit = json.loads(file.read_text()) if file.exists() else {}
+    other = lambda name: shown(cfgit[name]) if name in cfgit else "–"
+    lines = ["", "## MongoDB 6.0, a replica set of one node, majority and journaled", "",
+             *([] if cfgit else ["cfgit was not measured in this run.", ""]),
+             "| What | cfg-engine | bare | ratio | at most | cfgit 0.4.7 |", "|---|---|---|---|---|---|"]
+    for what, group, most, name in MONGODB:
+        pair = found.get(group, {})
+        if "project" in pair and "bare" in pair:
+            ratio = pair["project"][0] / pair["bare"][0]
+            verdict = "" if ratio <= most else " **slower than the target**"
+            lines.append(f"| {what} | {cell(pair['project'])} | {cell(pair['bare'])} | {ratio:.2f} | {most:g}{verdict} | {other(name)} |")
+    lines += ["", "| 1,000 records of 2 KB | time | rate | target | cfgit 0.4.7 |", "|---|---|---|---|---|"]
+    for verb, what in (("import", "Import"), ("adopt", "Adopt"), ("commit", "Commit in one batch, as a restore does")):
+        measured = found.get("mongodb 1,000 records", {}).get(verb)
+        if measured:
+            rate = 1000 / measured[0]
+            verdict = "" if rate >= 3500 else " **missed**"
+            lines.append(f"| {what} | {cell(measured)} | {rate:,.0f} records/s | at least 3,500 records/s{verdict} | {other(f'{verb} of 1,000')} |")
+    lines += ["", "| As-of over 200,000 entries of 0.5 KB, 10,000 found | cfg-engine | bare | ratio | at most |", "|---|---|---|---|---|"]
+    asof = found.get("mongodb as-of", {})
+    for when in ("old", "mid", "now"):
+        for what in ("addresses", "documents"):
+            ours, bare = asof.get(f"cfg {when} {what}"), asof.get(f"bare {when} {what}")
+            if ours and bare:
+                ratio = ours[0] / bare[0]
+                verdict = "" if ratio <= 1.5 else " **slower than the target**"
+                lines.append(f"| {when}: {what} | {cell(ours)} | {cell(bare)} | {ratio:.2f} | 1.5{verdict} |")
+    return lines
+
+
+# (what, group, ours, against what or None, the most: times, or seconds where it stands alone)
+SYSTEM = [
+    ("Tag of 1,000 records", "sqlite tag of 1000 records", "first of its kind", None, 0.030),
+    ("The next tag, ten records later", "sqlite tag of 1000 records", "ten records after the last", None, 0.030),
+    ("Dry run of a restore of 10,000 records, 500 differ, against their `status`",
+     "sqlite restore of 10000 records of 2 KB, dry run", "500 differ", "cfg-engine status", 3),
+    ("The same where all differ", "sqlite restore of 10000 records of 2 KB, dry run", "all differ", "cfg-engine status", 3),
+    ("`blame` over 5,000 versions of 0.5 KB", "sqlite blame over 5000 versions of 0.5 KB", "every field", None, 0.050),
+]
+
+
+def system(found):
+    """The verbs over everything, on SQLite."""
+    lines = ["", "## The whole system, SQLite", "", "| What | time | ratio | at most |", "|---|---|---|---|"]
+    for what, group, ours, theirs, most in SYSTEM:
+        group = found.get(group, {})
+        if ours in group and (theirs is None or theirs in group):
+            value = group[ours][0] / (group[theirs][0] if theirs else 1)
+            verdict = "" if value <= most else " **slower than the target**"
+            shown_most = f"{most:g}" if theirs else shown(most)
+            lines.append(f"| {what} | {cell(group[ours])} | {f'{value:.2f}' if theirs else ''} | {shown_most}{verdict} |")
+    return lines
+
+
 def report(quick):
     found = criterion()
     lines = ["# Performance", "",
@@ -199,6 +324,9 @@ def report(quick):
             a, b = asof.get(f"{when}, {ours}"), asof.get(f"{when}, {theirs}")
             if a and b:
                 lines.append(f"| {when}: {theirs.split()[1]} | {cell(a)} | {cell(b)} | {a[0] / b[0]:.2f} |")
+    lines += system(found)
+    lines += postgres(found)
+    lines += mongodb(found)
     lines += ["", "## Peak memory of the command", "", "| What | more | less | ratio | at most |", "|---|---|---|---|---|"]
     for what, more, less, most in memory():
         verdict = "" if more / less <= most else " **missed**"

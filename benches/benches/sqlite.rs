@@ -9,15 +9,13 @@ use std::time::{Duration, Instant};
 
 use cfg_engine::Value;
 use cfg_engine::adapter::{
-    AsOf, Batch, Change, Detail, ExpectedHead, ExpectedLive, HeadRef, Live, LiveWrite, NewEntry, RecordState, Scope,
+    AsOf, Batch, Change, Detail, ExpectedHead, ExpectedLive, HeadRef, LiveWrite, NewEntry, RecordState, Scope,
     StorageAdapter, StoredDoc,
 };
 use cfg_engine::config::{CollectionConfig, Shape};
-use cfg_engine::document::{Edit, FieldPath, FieldPolicy, Object, PathChange, apply_changes, oid};
-use cfg_engine::history::{
-    Author, AuthorClass, CollectionName, EntryHeader, EnvName, IdKey, MessageHash, Op, OpId, RecordKey, Seq, Span,
-    Timestamp, insert,
-};
+use cfg_engine::document::{FieldPolicy, oid};
+use cfg_engine::history::{CollectionName, EnvName, IdKey, OpId, RecordKey, Seq, Span, Timestamp, insert};
+use cfg_engine_benches::{commit_of, document, header};
 use cfg_engine_sqlite::{SqliteAdapter, SqliteOptions};
 use criterion::{Criterion, Throughput};
 use futures_util::StreamExt;
@@ -38,18 +36,6 @@ struct Store {
     runtime: Runtime,
     ops: u64,
     _directory: TempDir,
-}
-
-/// A document of about `size` bytes.
-fn document(n: usize, size: usize) -> String {
-    let mut text = format!(
-        r#"{{"model": "large", "n": {n}, "temperature": 0.7, "limits": {{"per_minute": 120, "timeout_ms": 30000}}, "prompt": ""#
-    );
-    while text.len() + 200 < size {
-        text.push_str("You plan the work before you start it, and you keep the plan up to date. ");
-    }
-    text.push_str(r#"", "tools": [{"name": "search", "enabled": true}, {"name": "fetch", "weight": 0.37}]}"#);
-    text
 }
 
 fn settings(db: &Connection) {
@@ -103,45 +89,7 @@ impl Store {
         let newest = states.iter().filter_map(|s| s.head.as_ref()).map(|h| h.tip.recorded_at).max();
         let at = newest.map_or(at, |tip| at.max(tip.plus_millis(1)));
         self.ops += 1;
-        let op_id = OpId::new(&format!("op-{}", self.ops)).unwrap();
-        let edit = PathChange { path: FieldPath::key("n"), edit: Edit::Set(to.into()) };
-        let change = |state: RecordState| {
-            let Live::One(live) = state.live else { panic!("a live row") };
-            let mut doc = live.value.as_ref().clone();
-            apply_changes(&mut doc, std::slice::from_ref(&edit)).unwrap();
-            let doc_oid = oid(&doc, &FieldPolicy::default()).unwrap();
-            let stored = StoredDoc::Edited { image: live.image.clone(), changes: vec![edit.clone()] };
-            let spans = [Span {
-                seq: state.head.as_ref().map_or(Seq::FIRST, |h| h.tip.seq.next()),
-                recorded_at: at,
-                valid_from: at,
-                in_valid_order: true,
-            }];
-            let existing: Vec<Span> = state.head.iter().map(span_of_head).collect();
-            let insertion = insert(&existing, &spans);
-            let header = header(&state.record, spans[0], doc_oid, &op_id, state.head.as_ref().map(|h| h.tip.entry_id));
-            let entry_id = header.entry_id();
-            Change {
-                record: state.record,
-                expected_head: state
-                    .head
-                    .as_ref()
-                    .map_or(ExpectedHead::Absent, |h| ExpectedHead::At { head: h.head, tip: h.tip }),
-                expected_live: ExpectedLive::At(live.image),
-                live: LiveWrite::Update(vec![edit.clone()]),
-                new_head: Some(HeadRef { seq: spans[0].seq, oid: Some(doc_oid), entry_id }),
-                entries: vec![NewEntry {
-                    header,
-                    entry_id,
-                    message: "a change".to_owned(),
-                    doc: stored,
-                    ends: insertion.new[0],
-                    git_shas: Vec::new(),
-                }],
-                closed: insertion.closed,
-            }
-        };
-        Batch::for_conformance(op_id.clone(), at, states.into_iter().map(change).collect(), Vec::new())
+        commit_of(states, at, &OpId::new(&format!("op-{}", self.ops)).unwrap(), to)
     }
 
     /// Loads a history of `VERSIONS` versions, a thousand seconds apart, for each record.
@@ -182,6 +130,8 @@ impl Store {
                     entries,
                     closed: Vec::new(),
                     new_head: Some(new_head),
+                    links: Vec::new(),
+                    mended_tip: None,
                 }
             };
             let changes = (first..first + 500).map(change).collect();
@@ -192,34 +142,6 @@ impl Store {
 
     fn apply(&self, batch: &Batch) {
         self.runtime.block_on(self.adapter.apply(batch)).unwrap();
-    }
-}
-
-fn span_of_head(head: &cfg_engine::adapter::HeadState) -> Span {
-    Span { seq: head.head.seq, recorded_at: head.recorded_at, valid_from: head.recorded_at, in_valid_order: true }
-}
-
-fn header(
-    record: &RecordKey,
-    span: Span,
-    oid: cfg_engine::document::Oid,
-    op_id: &OpId,
-    prev_entry_id: Option<cfg_engine::document::EntryId>,
-) -> EntryHeader {
-    EntryHeader {
-        record: record.clone(),
-        seq: span.seq,
-        prev_entry_id,
-        oid: Some(oid),
-        op: Op::Commit,
-        base: None,
-        author: Author { id: "ana@example.com".to_owned(), class: AuthorClass::Human },
-        message: MessageHash::of("a change"),
-        recorded_at: span.recorded_at,
-        valid_from: span.valid_from,
-        valid_from_estimated: false,
-        op_id: op_id.clone(),
-        meta: Object::new().with("tool_version", "cfg-engine/0.1.0"),
     }
 }
 

@@ -292,5 +292,7 @@ fn bind_change(draft: Draft, existing: &[Span], op_id: &OpId, at: Timestamp) -> 
         entries,
         closed: insertion.closed,
         new_head,
+        links: Vec::new(),
+        mended_tip: None,
     }
 }

@@ -51,6 +51,12 @@ pub trait Harness: Send + Sync {
     /// Returns whether the store, as this harness opens it, has what a case needs.
     fn has(&self, need: Need) -> bool;
 
+    /// Returns what to type so that this store can be tested, where it is not there: a server that does
+    /// not run.
+    fn absent(&self) -> Option<String> {
+        None
+    }
+
     /// Makes a fresh namespace with these live tables, and the engine's own tables.
     async fn open(&self, tables: &[Table]) -> Box<dyn Namespace>;
 }
@@ -102,6 +108,8 @@ pub enum Need {
     MixedIds,
     /// The clock can be stepped.
     ClockControl,
+    /// Documents keep the order of their members and the spelling of their numbers.
+    Verbatim,
 }
 
 impl fmt::Display for Need {
@@ -113,6 +121,7 @@ impl fmt::Display for Need {
             Need::UuidIds => "uuid ids",
             Need::MixedIds => "ids of several types",
             Need::ClockControl => "clock control",
+            Need::Verbatim => "order and spelling",
         })
     }
 }
@@ -158,6 +167,20 @@ pub fn cases() -> Vec<Case> {
     list::all()
 }
 
+/// Returns whether a store is there to be tested, and says loudly if it is not.
+///
+/// # Panics
+///
+/// Where it is not and must be: in continuous integration.
+pub fn is_there(harness: &dyn Harness) -> bool {
+    let Some(command) = harness.absent() else { return true };
+    // Past the test runner, which shows what is printed only where a test fails.
+    let line = format!("{}: SKIPPED LOUDLY, no server; type: {command}\n", harness.name());
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{} must be tested here: {command}", harness.name());
+    false
+}
+
 /// Runs one case, prints how it ended, and panics where it was skipped for a need that the store may
 /// not lack.
 ///
@@ -167,6 +190,9 @@ pub fn cases() -> Vec<Case> {
 #[expect(clippy::print_stdout, reason = "a skip that nobody sees is a pass")]
 pub async fn run(name: &str, harness: Arc<dyn Harness>, may_lack: &[Need]) {
     let case = cases().into_iter().find(|case| case.name == name).expect("a case of the list");
+    if !is_there(&*harness) {
+        return;
+    }
     match (case.run)(Arc::clone(&harness)).await {
         Outcome::Passed => println!("{}: {name}: passed", harness.name()),
         Outcome::Skipped(need) => {

@@ -186,6 +186,20 @@ macro_rules! __each_case {
                 a_body_of_a_megabyte,
                 eight_writers_of_one_object,
             }
+            activation: "Rows of one id take turns, and at no moment are none or two of them live." {
+                a_row_that_has_the_content_is_promoted,
+                a_row_is_added_where_none_has_the_content,
+                the_first_of_them_needs_nobody_to_step_back,
+                a_row_that_stays_live_refuses_it,
+                a_live_row_that_moved_refuses_it,
+            }
+            upkeep: "Git shas are added and heads are mended under the same guards as every other write." {
+                git_shas_are_added_and_never_replaced,
+                a_link_to_an_entry_that_is_not_there_is_refused,
+                a_link_on_a_head_that_moved_is_refused,
+                a_head_is_not_lost_while_it_is_there,
+                a_sound_store_finds_nothing,
+            }
             setup: "Opening, preparing, opening again." {
                 preparing_twice_changes_nothing,
                 collections_are_those_configured,

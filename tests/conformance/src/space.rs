@@ -9,7 +9,7 @@ use cfg_engine::adapter::{
     RecordState, Scope, StorageAdapter,
 };
 use cfg_engine::config::{CollectionConfig, Shape};
-use cfg_engine::document::{FieldPolicy, Object, canonical_bytes};
+use cfg_engine::document::{FieldPolicy, Number, Object, canonical_bytes};
 use cfg_engine::history::{
     CollectionName, Entry, EnvName, IdKey, OpId, RecordKey, Seq, Span, Timestamp, interval_ends,
 };
@@ -395,9 +395,44 @@ pub(crate) async fn collect<T>(mut chunks: Chunks<'_, T>) -> Vec<T> {
     all
 }
 
+/// Returns what was found, with the numbers that were given without a width as they were given: a store
+/// with widths has to choose one.
+pub(crate) fn as_given(found: &Value, given: &Value) -> Value {
+    match (found, given) {
+        (Value::Number(Number::Int32(_) | Number::Int64(_)), Value::Number(number @ Number::Int(_)))
+            if found.as_i64() == number.as_i64() =>
+        {
+            given.clone()
+        }
+        (Value::Number(found), Value::Number(number @ Number::Decimal(_))) if found.same_digits(number) => {
+            given.clone()
+        }
+        (Value::Array(found), Value::Array(given)) if found.len() == given.len() => {
+            Value::Array(found.iter().zip(given).map(|(found, given)| as_given(found, given)).collect())
+        }
+        (Value::Object(found), Value::Object(given)) => {
+            let member = |(key, found): &(String, Value)| {
+                let given = given.get(key).map_or_else(|| found.clone(), |given| as_given(found, given));
+                (key.clone(), given)
+            };
+            Value::Object(found.iter().map(member).collect())
+        }
+        (found, _) => found.clone(),
+    }
+}
+
+/// Asserts that a value is the one that was given.
+#[track_caller]
+pub(crate) fn assert_value(found: &Value, given: &Value) {
+    let found = as_given(found, given);
+    assert_eq!(found.to_interchange(), given.to_interchange());
+    assert!(found == *given, "another width or type");
+}
+
 /// Asserts that two documents mean the same and that everything below the top level is exactly equal.
 #[track_caller]
 pub(crate) fn assert_doc(found: &Value, wanted: &Value) {
+    let found = &as_given(found, wanted);
     assert_eq!(doc_text(found), doc_text(wanted));
     let canonical = |doc: &Value| canonical_bytes(doc, &FieldPolicy::default()).expect("a canonical form");
     assert_eq!(canonical(found), canonical(wanted));

@@ -96,6 +96,8 @@ pub(crate) async fn after_the_clock_stepped_back_a_tip_plus_one_fits(h: Arc<dyn 
     require!(h, ClockControl);
     let space = Space::open(&h).await;
     let record = space.create("planner", r#"{"n": 1}"#).await;
+    // Far apart: the other's own tip plus 1 ms must not be the instant that is tried.
+    space.raw.step_clock(1000).await;
     let other = space.create("other", r#"{"n": 1}"#).await;
     space.raw.step_clock(-3_600_000).await;
     let tip = space.head(&record).await.expect("a head").tip.recorded_at;

@@ -8,12 +8,12 @@ use cfg_engine::document::{Edit, FieldPath, MAX_DEPTH, Number, Object, PathChang
 use cfg_engine::history::Op;
 
 use crate::draft::{Draft, DraftEntry};
-use crate::space::{Space, assert_doc, live, object, value};
-use crate::{Harness, Outcome, require};
+use crate::space::{Space, as_given, assert_doc, live, object, value};
+use crate::{Harness, Need, Outcome, require};
 
 /// Seeds a document with this body, reads it, stores it as read, commits beside it, and sets the same value
 /// by path: whatever way it takes, it must come back as it was. A store that cannot hold it says so.
-async fn round_trips(space: &Space, id: &str, inner: &Value) {
+async fn round_trips(h: &Arc<dyn Harness>, space: &Space, id: &str, inner: &Value) {
     let record = space.record(id);
     let fields = Object::new().with("n", 1).with("body", Object::new().with("v", inner.clone()).with("k", 1));
     if let Err(error) = space.store.check_document(&record, &space.doc(&record, &fields)) {
@@ -21,9 +21,13 @@ async fn round_trips(space: &Space, id: &str, inner: &Value) {
         return;
     }
     let exact = |doc: &Value, way: &str| {
-        let found = doc.get("body").and_then(|body| body.get("v")).map(Value::to_interchange);
-        assert_eq!(found, Some(inner.to_interchange()), "{id}, {way}");
-        assert!(doc.get("body").and_then(|body| body.get("v")) == Some(inner), "{id}, {way}: another width or type");
+        let found = doc.get("body").and_then(|body| body.get("v")).map(|found| as_given(found, inner));
+        if !h.has(Need::Verbatim) {
+            assert_eq!(found.as_ref().map(ordered), Some(ordered(inner)), "{id}, {way}");
+            return;
+        }
+        assert_eq!(found.as_ref().map(Value::to_interchange), Some(inner.to_interchange()), "{id}, {way}");
+        assert!(found.as_ref() == Some(inner), "{id}, {way}: another width or type");
     };
     space.applied(vec![Draft::create(space, &record, &fields)]).await;
     exact(&space.raw_doc(&record).await, "seeded");
@@ -39,6 +43,24 @@ async fn round_trips(space: &Space, id: &str, inner: &Value) {
     let entries = space.assert_sound(&record).await;
     for n in [0, 1, 2, 4] {
         exact(entries[n].doc.as_ref().expect("a document"), &format!("stored with entry {}", n + 1));
+    }
+}
+
+/// Returns a value with members in the order of their names and numbers by their digits.
+fn ordered(value: &Value) -> String {
+    match value {
+        Value::Object(object) => {
+            let mut members: Vec<String> = object.iter().map(|(k, v)| format!("{k:?}:{}", ordered(v))).collect();
+            members.sort();
+            format!("{{{}}}", members.join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(ordered).collect::<Vec<_>>().join(",")),
+        Value::Number(number) => {
+            let mut digits = Vec::new();
+            number.write_canonical(&mut digits).expect("a finite number");
+            String::from_utf8(digits).expect("digits")
+        }
+        other => other.to_interchange(),
     }
 }
 
@@ -64,9 +86,9 @@ pub(crate) async fn odd_keys(h: Arc<dyn Harness>) -> Outcome {
         "__proto__",
     ];
     let every: Object = keys.iter().enumerate().map(|(n, key)| ((*key).to_owned(), Value::from(n))).collect();
-    round_trips(&space, "together", &Value::Object(every)).await;
+    round_trips(&h, &space, "together", &Value::Object(every)).await;
     for (n, key) in keys.iter().enumerate() {
-        round_trips(&space, &format!("key-{n}"), &Value::Object(Object::new().with(key, "x"))).await;
+        round_trips(&h, &space, &format!("key-{n}"), &Value::Object(Object::new().with(key, "x"))).await;
     }
     Outcome::Passed
 }
@@ -87,14 +109,11 @@ pub(crate) async fn odd_keys_are_written_by_path(h: Arc<dyn Harness>) -> Outcome
         space.applied(vec![Draft::edit(&space, &state, vec![set])]).await;
         let mut wanted = inner;
         wanted.insert(key, 2);
-        assert_eq!(
-            space.raw_field(&record, "body").await.to_interchange(),
-            Value::from(wanted.clone()).to_interchange()
-        );
+        assert_eq!(ordered(&space.raw_field(&record, "body").await), ordered(&Value::from(wanted.clone())));
         let state = space.state(&record).await;
         space.applied(vec![Draft::edit(&space, &state, vec![PathChange { path, edit: Edit::Unset }])]).await;
         wanted.remove(key);
-        assert_eq!(space.raw_field(&record, "body").await.to_interchange(), Value::from(wanted).to_interchange());
+        assert_eq!(ordered(&space.raw_field(&record, "body").await), ordered(&Value::from(wanted)));
     }
     Outcome::Passed
 }
@@ -116,7 +135,7 @@ pub(crate) async fn look_alikes_stay_what_they_are(h: Arc<dyn Harness>) -> Outco
     .into_iter()
     .enumerate()
     {
-        round_trips(&space, &format!("r{n}"), &Value::from_json(text).expect("JSON")).await;
+        round_trips(&h, &space, &format!("r{n}"), &Value::from_json(text).expect("JSON")).await;
     }
     Outcome::Passed
 }
@@ -127,7 +146,7 @@ pub(crate) async fn nesting_to_the_limit(h: Arc<dyn Harness>) -> Outcome {
     for (id, open, close) in [("arrays", "[", "]"), ("objects", "{\"a\":", "}")] {
         let depth = MAX_DEPTH - 2;
         let text = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-        round_trips(&space, id, &value(&text)).await;
+        round_trips(&h, &space, id, &value(&text)).await;
     }
     Outcome::Passed
 }
@@ -158,9 +177,10 @@ pub(crate) async fn numbers_keep_their_digits_and_spelling(h: Arc<dyn Harness>) 
         "100000000000000000000",
     ];
     for (n, text) in numbers.into_iter().enumerate() {
-        round_trips(&space, &format!("number-{n}"), &Value::Number(Number::from_json(text).expect("a number"))).await;
+        round_trips(&h, &space, &format!("number-{n}"), &Value::Number(Number::from_json(text).expect("a number")))
+            .await;
     }
-    round_trips(&space, "array", &value("[1, 1.0, 2, 0.1, 9007199254740993]")).await;
+    round_trips(&h, &space, "array", &value("[1, 1.0, 2, 0.1, 9007199254740993]")).await;
     Outcome::Passed
 }
 
@@ -187,7 +207,7 @@ pub(crate) async fn texts_of_every_kind(h: Arc<dyn Harness>) -> Outcome {
         "\u{202e}abc",
     ];
     for (n, text) in texts.into_iter().enumerate() {
-        round_trips(&space, &format!("text-{n}"), &Value::from(text)).await;
+        round_trips(&h, &space, &format!("text-{n}"), &Value::from(text)).await;
     }
     Outcome::Passed
 }
@@ -196,14 +216,16 @@ pub(crate) async fn nulls_and_empties_are_kept(h: Arc<dyn Harness>) -> Outcome {
     let space = Space::open(&h).await;
     let values = ["null", "[]", "{}", "[null]", r#"{"a": null}"#, r#"[[], {}, null, "", 0, false]"#, "true", "false"];
     for (n, text) in values.into_iter().enumerate() {
-        round_trips(&space, &format!("value-{n}"), &value(text)).await;
+        round_trips(&h, &space, &format!("value-{n}"), &value(text)).await;
     }
     Outcome::Passed
 }
 
 pub(crate) async fn key_order_is_kept(h: Arc<dyn Harness>) -> Outcome {
+    require!(h, Verbatim);
     let space = Space::open(&h).await;
     round_trips(
+        &h,
         &space,
         "order",
         &value(r#"{"z": 1, "a": {"y": 1, "b": 2}, "m": [{"d": 1, "c": 2}], "10": 0, "9": 0}"#),
@@ -352,7 +374,9 @@ pub(crate) async fn any_top_level_field(h: Arc<dyn Harness>) -> Outcome {
     let doc = space.raw_doc(&record).await;
     assert_doc(&doc, &space.doc(&record, &object(wanted)));
     let keys: Vec<&str> = doc.as_object().expect("a document").keys().filter(|key| *key != "id").collect();
-    assert_eq!(keys, ["a.b", "$odd", "", "é", "0", "z", "tmp_x", "fresh"], "a new member goes last");
+    if h.has(Need::Verbatim) {
+        assert_eq!(keys, ["a.b", "$odd", "", "é", "0", "z", "tmp_x", "fresh"], "a new member goes last");
+    }
     assert_eq!(space.assert_sound(&record).await.len(), 2);
     Outcome::Passed
 }
@@ -377,7 +401,7 @@ pub(crate) async fn extended_types(h: Arc<dyn Harness>) -> Outcome {
     .into_iter()
     .enumerate()
     {
-        round_trips(&space, &format!("type-{n}"), &value(text)).await;
+        round_trips(&h, &space, &format!("type-{n}"), &value(text)).await;
     }
     Outcome::Passed
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use cfg_engine::Value;
-use cfg_engine::adapter::{Live, Scope};
+use cfg_engine::adapter::{Digested, Live, Scope};
 use cfg_engine::document::Object;
 use cfg_engine::history::{MAX_ID_BYTES, RecordKey};
 
 use crate::draft::Draft;
-use crate::space::{Space, live, value};
+use crate::space::{Space, collect, live, value};
 use crate::{Column, Harness, Outcome, Table, require};
 
 /// Creates, commits, reads back and deletes records with these ids, all at once in one table, so that two
@@ -183,6 +183,13 @@ pub(crate) async fn rows_without_a_usable_id_do_no_harm(h: Arc<dyn Harness>) -> 
     space.raw.insert(space.agents(), &row).await;
     let states = space.states(&Scope::All(None)).await;
     assert_eq!(states.len(), 1);
+    // They are counted on the way, behind the records, and only where everything is read.
+    let passed = collect(space.store.digests(&space.env, &Scope::All(None))).await;
+    let [Digested::Record(state), Digested::Strays(strays)] = passed.as_slice() else { panic!("{passed:?}") };
+    assert_eq!((&state.record, &strays.collection, strays.rows), (&record, &space.agents().name, 1));
+    assert!(!strays.reason.is_empty() && !strays.hint.is_empty());
+    let asked = collect(space.store.digests(&space.env, &Scope::Records(vec![record.clone()]))).await;
+    assert!(matches!(asked.as_slice(), [Digested::Record(_)]), "{asked:?}");
     space.commit(&record, "n", 2).await;
     assert_eq!(space.raw.rows(space.agents()).await.len(), 2);
     Outcome::Passed

@@ -46,7 +46,7 @@ pub(crate) async fn a_larger_batch_is_refused_with_the_limit(h: Arc<dyn Harness>
 pub(crate) async fn a_document_of_a_megabyte(h: Arc<dyn Harness>) -> Outcome {
     let space = Space::open(&h).await;
     let text: String = (0..1024 * 1024).map(|n| char::from(b'a' + (n * 7 % 26) as u8)).collect();
-    let fields = Object::new().with("n", 1).with("body", Object::new().with("text", text).with("k", 1));
+    let fields = Object::new().with("n", 1).with("body", Object::new().with("k", 1).with("text", text));
     let record = space.record("planner");
     space.applied(vec![Draft::create(&space, &record, &fields)]).await;
     space.commit(&record, "body.k", 2).await;

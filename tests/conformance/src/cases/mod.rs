@@ -1,5 +1,6 @@
 //! The cases, by what they try to break.
 
+pub(crate) mod activation;
 pub(crate) mod as_of;
 pub(crate) mod atomic;
 pub(crate) mod bypass;
@@ -14,3 +15,4 @@ pub(crate) mod objects;
 pub(crate) mod reading;
 pub(crate) mod replay;
 pub(crate) mod setup;
+pub(crate) mod upkeep;

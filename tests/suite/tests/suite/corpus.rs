@@ -12,11 +12,19 @@ use std::time::Duration;
 use cfg_engine::Value;
 use cfg_engine::adapter::{AsOf, StorageAdapter};
 use cfg_engine::config::{CollectionConfig, Settings, Shape};
-use cfg_engine::engine::{HistoryImport, Log, Options, Project, Restore, Staged, State};
-use cfg_engine::history::{Author, AuthorClass, CollectionName, Entry, EnvName, Reference, Timestamp};
+use cfg_engine::document::{FieldPolicy, Object, canonical_bytes};
+use cfg_engine::engine::{
+    HistoryImport, Log, Moment, Options, Project, Restore, RestoreAll, SetTag, Staged, State, TagTarget,
+};
+use cfg_engine::history::{Author, AuthorClass, CollectionName, Entry, EnvName, Reference, TagName, Timestamp};
+use cfg_engine_conformance::{Harness as _, Need, Table, is_there};
 use cfg_engine_connect::HistoryFile;
 use cfg_engine_sqlite::{SqliteAdapter, SqliteOptions};
 use flate2::read::GzDecoder;
+
+use crate::mongodb::MongoHarness;
+use crate::postgres::PostgresHarness;
+use crate::stores::{Bed, because};
 
 const COLLECTION: &str = "manifests";
 
@@ -40,8 +48,12 @@ fn open(db: &Path) -> Project {
     collection.shape = Shape::Doc;
     let options = SqliteOptions::new(db, vec![collection]);
     let adapter: Arc<dyn StorageAdapter> = Arc::new(SqliteAdapter::open(options).expect("the database opens"));
+    Project::new(adapter, settings())
+}
+
+fn settings() -> Settings {
     let author = Author { id: "loader@example.com".to_owned(), class: AuthorClass::Pipeline };
-    Project::new(adapter, Settings::new(EnvName::new("dev").expect("a name"), author))
+    Settings::new(EnvName::new("dev").expect("a name"), author)
 }
 
 fn history() -> HistoryImport {
@@ -74,6 +86,13 @@ fn state_at(
 
 fn plain(value: &Value) -> serde_json::Value {
     serde_json::from_str(&value.to_json()).expect("JSON")
+}
+
+/// A document without the columns that hold nothing.
+fn content(value: &Value) -> serde_json::Value {
+    let mut doc = plain(value);
+    doc.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+    doc
 }
 
 /// A small generator of numbers with a seed that a failure prints.
@@ -122,10 +141,58 @@ async fn the_corpus_loads_and_every_moment_reads_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let db = folder.path().join("corpus.db");
     create_live_table(&db);
-    let project = open(&db);
-    project.init(false).await.expect("init");
-    let report = load(&project, &file).await;
+    every_moment_reads_back(&open(&db), &file).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_corpus_loads_on_postgresql_and_every_moment_reads_back() {
+    let Some(file) = corpus() else { return };
+    let harness = PostgresHarness::jsonb();
+    if !is_there(&harness) {
+        return;
+    }
+    let mut table = Table::new(COLLECTION);
+    table.config = CollectionConfig::new(CollectionName::new(COLLECTION).expect("a name"), "id");
+    table.config.shape = Shape::Doc;
+    let namespace = harness.open(&[table]).await;
+    every_moment_reads_back(&Project::new(namespace.adapter(), settings()), &file).await;
+}
+
+/// The row is the record: a column of `jsonb` for each field that any version has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_corpus_loads_into_rows_of_postgresql_and_every_moment_reads_back() {
+    let Some(file) = corpus() else { return };
+    let harness = PostgresHarness::row();
+    if !is_there(&harness) {
+        return;
+    }
     let states = replay(&file);
+    let docs = states.values().flat_map(BTreeMap::values).flatten().filter_map(serde_json::Value::as_object);
+    let fields: BTreeSet<&str> = docs.flat_map(|doc| doc.keys().map(String::as_str)).collect();
+    let project = harness.rows_of_jsonb(COLLECTION, &fields).await;
+    every_moment_reads_back(&project.with(settings()), &file).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_corpus_loads_on_mongodb_and_every_moment_reads_back() {
+    let Some(file) = corpus() else { return };
+    let harness = MongoHarness::new();
+    if !is_there(&harness) {
+        return;
+    }
+    let mut table = Table::new(COLLECTION);
+    table.config = CollectionConfig::new(CollectionName::new(COLLECTION).expect("a name"), "id");
+    let space = harness.namespace(&[table]).await;
+    every_moment_reads_back(&Project::new(space.adapter, settings()), &file).await;
+}
+
+/// Loads the corpus and compares what the store answers with what the file says.
+async fn every_moment_reads_back(project: &Project, file: &Path) {
+    project.init(false).await.expect("init");
+    let report = load(project, file).await;
+    let states = replay(file);
+    // Where the record is the whole document, its id is in it.
+    let holds_id = project.collections()[0].shape == Shape::Row;
     assert_eq!((report.lines, report.records), (10_486, states.len() as u64));
     assert_eq!(report.loaded + report.without_effect, report.lines);
     assert!(
@@ -150,7 +217,11 @@ async fn the_corpus_loads_and_every_moment_reads_back() {
             .iter()
             .map(|row| {
                 assert!(!row.estimated_before_import);
-                (row.entry.header.record.id.to_string(), plain(row.entry.doc.as_ref().expect("a document")))
+                let mut doc = plain(row.entry.doc.as_ref().expect("a document"));
+                if holds_id {
+                    doc.as_object_mut().and_then(|doc| doc.remove("id")).expect("the id");
+                }
+                (row.entry.header.record.id.to_string(), doc)
             })
             .collect();
         let expected: BTreeMap<String, serde_json::Value> =
@@ -162,12 +233,12 @@ async fn the_corpus_loads_and_every_moment_reads_back() {
     assert!(status.rows.iter().all(|row| row.state == State::Clean), "every record is clean");
     assert_eq!(project.fsck(None).await.expect("fsck").findings, []);
 
-    restores_give_back_the_documents(&project, &mut random).await;
+    restores_give_back_the_documents(project, &mut random).await;
 
-    let before = everything(&project).await;
-    let again = load(&project, &file).await;
+    let before = everything(project).await;
+    let again = load(project, file).await;
     assert_eq!((again.loaded, again.seeded), (0, 0), "a second import changes nothing");
-    assert_eq!(everything(&project).await, before);
+    assert_eq!(everything(project).await, before);
 }
 
 /// How an id is shown: bare, or as JSON where it would read as something else.
@@ -185,7 +256,7 @@ async fn restores_give_back_the_documents(project: &Project, random: &mut Random
         let restore = Restore::new(record.clone(), Reference::Seq(entry.header.seq));
         project.restore(&restore, &Options::message("back")).await.expect("a restore");
         let live = project.get(record).await.expect("live").doc;
-        assert_eq!(plain(&live), plain(entry.doc.as_ref().expect("a document")), "{record}@{}", entry.header.seq);
+        assert_eq!(content(&live), content(entry.doc.as_ref().expect("a document")), "{record}@{}", entry.header.seq);
     }
     assert_eq!(project.fsck(None).await.expect("fsck").findings, []);
 }
@@ -260,4 +331,162 @@ async fn a_killed_import_run_again_ends_as_an_undisturbed_one() {
     assert!(everything(&project).await == expected, "the same entries");
     let status = project.status(None, false, &Staged::new(), None).await.expect("status");
     assert!(status.rows.iter().all(|row| row.state == State::Clean), "every record is clean");
+}
+
+/// Live as an application reads it: the document of every row, by id.
+async fn live_docs(bed: &Bed) -> BTreeMap<String, String> {
+    let collection = bed.space.agents();
+    let id = &collection.id_fields[0];
+    let doc = |row: &Value| match collection.shape {
+        Shape::Doc => row.get(&collection.doc_column).expect("a document").clone(),
+        Shape::Row => row.clone(),
+    };
+    let rows = bed.space.raw.rows(collection).await;
+    rows.iter()
+        .map(|row| (row.get(id).and_then(Value::as_str).expect("an id").to_owned(), canonical(&doc(row))))
+        .collect()
+}
+
+/// What a document means: a restore leaves the order of members that are otherwise the same as it is.
+fn canonical(doc: &Value) -> String {
+    let bytes = canonical_bytes(doc, &FieldPolicy::default()).expect("a document with a canonical form");
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+/// The whole job, on every store that holds such documents: tag, 500 changes behind the tool's back, adopt,
+/// restore to the tag; and the same to the 7th of June by date.
+#[tokio::test]
+async fn everything_goes_back_to_a_tag_and_to_a_date() {
+    let Some(file) = corpus() else { return };
+    let states = replay(&file);
+    let june = Timestamp::parse("2023-06-07").expect("a date");
+    for harness in crate::stores::harnesses().into_iter().filter(|harness| harness.has(Need::FreeFields)) {
+        let bed = Bed::open(harness, vec![Table::new(COLLECTION)]).await;
+        let report = load(&bed.project, &file).await;
+        assert_eq!(report.failed.len(), 0, "{}", bed.name());
+        let tagged = live_docs(&bed).await;
+        let name = TagName::new("corpus").expect("a name");
+        let target = TagTarget::System { collection: None, as_of: None };
+        let set = SetTag { name: name.clone(), target, force: false };
+        let tag = bed.project.set_tag(&set, &because("as loaded")).await.expect("a tag");
+        assert_eq!(tag.records as usize, tagged.len(), "{}", bed.name());
+        by_hand(&bed, tagged.keys().take(500)).await;
+        let adopted = bed.adopt().await;
+        assert_eq!((adopted.written().count(), adopted.failed().count()), (500, 0), "{}", bed.name());
+
+        let back = |to| RestoreAll { adopt_drift: false, prune: true, ..RestoreAll::new(to) };
+        let report =
+            bed.project.restore_all(&back(Moment::Tag(name)), &because("back"), None).await.expect("a restore");
+        assert_eq!((report.written(), report.failed().count()), (500, 0), "{}", bed.name());
+        assert!(live_docs(&bed).await == tagged, "{}: every document equals the tagged one", bed.name());
+
+        let report = bed.project.restore_all(&back(Moment::At(june)), &because("june"), None).await.expect("a restore");
+        assert_eq!(report.failed().count(), 0, "{}: {:?}", bed.name(), report.failed().next());
+        let live = live_docs(&bed).await;
+        let expected: BTreeMap<String, String> = state_at(&states, june.as_millis())
+            .into_iter()
+            .map(|(id, doc)| {
+                let doc = Value::from_json(&doc.to_string()).expect("JSON");
+                let fields = doc.as_object().expect("an object").clone();
+                let record = bed.id(&id);
+                (id, canonical(&bed.space.doc(&record, &fields)))
+            })
+            .collect();
+        let differs = |id: &&String| live.get(*id) != expected.get(*id);
+        let first = live.keys().chain(expected.keys()).find(differs);
+        assert_eq!(first, None, "{}: what was live on the 7th of June", bed.name());
+        bed.assert_sound().await;
+    }
+}
+
+/// Changes a field of records as an application would.
+async fn by_hand(bed: &Bed, ids: impl Iterator<Item = &String>) {
+    let collection = bed.space.agents();
+    let rows = bed.space.raw.rows(collection).await;
+    let field = &collection.id_fields[0];
+    let by_id: BTreeMap<&str, &Value> = rows.iter().filter_map(|row| Some((row.get(field)?.as_str()?, row))).collect();
+    for id in ids {
+        let set = match collection.shape {
+            Shape::Row => Object::new().with("version", "by hand"),
+            Shape::Doc => {
+                let mut doc = by_id[id.as_str()].get(&collection.doc_column).expect("a document").clone();
+                doc.as_object_mut().expect("an object").insert("version", "by hand");
+                Object::new().with(&collection.doc_column, doc)
+            }
+        };
+        bed.space.raw.update(collection, &Value::from(id.as_str()), &set).await;
+    }
+}
+
+/// A restore of a thousand records by the command, killed at random moments and resumed, ends where an
+/// undisturbed one ends, and each record has exactly one restore entry.
+#[tokio::test]
+async fn a_killed_restore_is_resumed() {
+    const RECORDS: usize = 1000;
+    let prepared = project_folder();
+    {
+        let db = rusqlite::Connection::open(prepared.path().join("corpus.db")).expect("the database");
+        db.execute_batch("BEGIN").expect("a transaction");
+        for n in 0..RECORDS {
+            db.execute(
+                "INSERT INTO manifests VALUES (?1, ?2)",
+                (format!("r{n:04}"), r#"{"n": 0, "text": "as it was"}"#),
+            )
+            .expect("a row");
+        }
+        db.execute_batch("COMMIT").expect("a commit");
+    }
+    let run = |folder: &Path, words: &[&str]| {
+        let done = command(folder).args(words).output().expect("cfg runs");
+        assert!(done.status.success(), "cfg {words:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    run(prepared.path(), &["import", "--all", "-q"]);
+    run(prepared.path(), &["tag", "then", "-q"]);
+    rusqlite::Connection::open(prepared.path().join("corpus.db"))
+        .and_then(|db| {
+            db.execute_batch("UPDATE manifests SET doc = json_set(doc, '$.n', 1); PRAGMA wal_checkpoint(TRUNCATE)")
+        })
+        .expect("a change around the tool");
+    run(prepared.path(), &["adopt", "--all", "-q", "-m", "changed"]);
+    let copy = || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = rusqlite::Connection::open(prepared.path().join("corpus.db")).expect("the database");
+        db.execute("VACUUM INTO ?1", [folder.path().join("corpus.db").to_string_lossy()]).expect("a copy");
+        std::fs::copy(prepared.path().join(".cfg.toml"), folder.path().join(".cfg.toml")).expect("a copy");
+        folder
+    };
+    let restore = ["restore", "--tag", "then", "-q"];
+    let undisturbed = copy();
+    let started = std::time::Instant::now();
+    run(undisturbed.path(), &restore);
+    let whole = started.elapsed();
+    let contents = |project: Project| async move {
+        let entries = project.log(&Log::default()).await.expect("the log");
+        let essential = |entry: &Entry| {
+            let h = &entry.header;
+            (h.record.to_string(), h.seq.0, h.op.as_str(), h.oid.map(|oid| oid.to_hex()))
+        };
+        entries.iter().map(essential).collect::<BTreeSet<_>>()
+    };
+    let expected = contents(open(&undisturbed.path().join("corpus.db"))).await;
+    assert_eq!(expected.len(), 3 * RECORDS);
+    let kills = if std::env::var_os("CFG_TEST_NIGHTLY").is_some() { 500 } else { 20 };
+    let mut random = Random(11);
+    let mut unfinished = 0;
+    for _ in 0..kills {
+        let folder = copy();
+        let mut child = command(folder.path()).args(restore).stderr(Stdio::null()).spawn().expect("cfg starts");
+        std::thread::sleep(Duration::from_micros(random.below(whole.as_micros() as u64)));
+        child.kill().expect("the child is ours");
+        child.wait().expect("the child ends");
+        let db = folder.path().join("corpus.db");
+        let begun = !open(&db).unfinished().await.expect("plans").is_empty();
+        unfinished += u32::from(begun);
+        // Killed before the plan was kept, or after it was done: nothing is there to be resumed.
+        let words: &[&str] = if begun { &["restore", "--resume", "-q"] } else { &restore };
+        run(folder.path(), words);
+        assert!(contents(open(&db)).await == expected, "one restore entry for each record");
+        assert_eq!(open(&db).fsck(None).await.expect("fsck").findings, []);
+    }
+    println!("{unfinished} of {kills} restores were killed half-way");
 }

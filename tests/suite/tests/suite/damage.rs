@@ -8,8 +8,10 @@ use cfg_engine::Value;
 use cfg_engine::adapter::{MemoryAdapter, StorageAdapter};
 use cfg_engine::config::{CollectionConfig, Shape};
 use cfg_engine::document::Object;
-use cfg_engine::engine::{Adopt, Commit, HistoryImport, Import, Log, Project, Remove};
-use cfg_engine::history::{Author, AuthorClass, CollectionName, Ends, Entry, IdKey, Op, RecordKey, Seq, Timestamp};
+use cfg_engine::engine::{Adopt, Commit, HistoryImport, Import, Log, Project, Remove, SetTag, TagTarget};
+use cfg_engine::history::{
+    Author, AuthorClass, CollectionName, Ends, Entry, IdKey, Op, RecordKey, Seq, TagName, Timestamp,
+};
 use cfg_engine_conformance::{Harness, Namespace, Need, Table, value};
 use cfg_engine_sqlite::{SqliteAdapter, SqliteOptions};
 use rusqlite::Connection;
@@ -116,7 +118,7 @@ async fn assert_found(project: &Project, planner: &RecordKey, what: &str, code: 
     let report = project.fsck(None).await.unwrap();
     let found = report.findings.iter().any(|f| f.code == code && f.seq == seq.map(Seq));
     assert!(found, "{what}: expected {code} at {seq:?}, found {:?}", report.findings);
-    assert!(report.findings.iter().all(|f| f.record == *planner), "{what}: {:?}", report.findings);
+    assert!(report.findings.iter().all(|f| f.record.as_ref() == Some(planner)), "{what}: {:?}", report.findings);
     assert_eq!(report.exit_code(), 6);
     let text = report.to_object();
     assert!(!Value::Object(text).to_interchange().contains("forged"), "{what}: a finding tells a value");
@@ -411,7 +413,117 @@ async fn an_entry_that_cannot_be_read_is_found() {
         populate(&file.project, &planner, &critic).await;
         file.db.execute_batch(&format!("UPDATE config_history SET message = 'forged' WHERE seq = 2; UPDATE config_history SET {set} WHERE seq = 2 AND record_no = (SELECT record_no FROM cfg_records WHERE id_key = '\"planner\"')")).unwrap();
         let report = file.project.fsck(None).await.unwrap();
-        let codes: Vec<(&RecordKey, &str)> = report.findings.iter().map(|f| (&f.record, f.code)).collect();
-        assert!(codes.contains(&(&planner, "damaged")) && codes.contains(&(&critic, "message")), "{what}: {codes:?}");
+        let found = |record: &RecordKey, seq: u64, code: &str| {
+            report.findings.iter().any(|f| (f.record.as_ref(), f.seq, f.code) == (Some(record), Some(Seq(seq)), code))
+        };
+        assert!(found(&planner, 2, "damaged") && found(&critic, 2, "message"), "{what}: {:?}", report.findings);
+    }
+}
+
+/// What follows from the entries is written anew; nothing else is touched.
+#[tokio::test]
+async fn repair_writes_what_follows_from_the_entries() {
+    type Plants = Vec<(&'static str, fn(&MemoryAdapter, &RecordKey) -> bool)>;
+    let plants: Plants = vec![
+        ("a lost head", |m, r| m.drop_head(r)),
+        ("an interval that overlaps", |m, r| m.damage_ends(r, Seq(1), Ends::OPEN)),
+        ("both", |m, r| m.drop_head(r) && m.damage_ends(r, Seq(2), Ends::OPEN)),
+    ];
+    for (what, plant) in plants {
+        let memory = memory(Shape::Row).await;
+        let bed = &memory.bed;
+        let (planner, critic) = (bed.id("planner"), bed.id("critic"));
+        populate(&bed.project, &planner, &critic).await;
+        assert!(plant(&memory.adapter, &planner), "{what}");
+        let looked = bed.project.fsck(None).await.unwrap();
+        assert!(looked.findings.iter().all(|f| f.repair.is_some() && !f.repaired), "{what}: {:?}", looked.findings);
+        let report = bed.project.repair(&because("mend"), None).await.unwrap();
+        assert!(report.findings.iter().all(|f| f.repaired), "{what}: {:?}", report.findings);
+        assert_eq!(report.exit_code(), 0, "{what}");
+        bed.assert_sound().await;
+        // The record takes commits again.
+        bed.set("planner", &["n=9"]).await.unwrap();
+        bed.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn repair_makes_nothing_up() {
+    type Plants = Vec<(&'static str, fn(&MemoryAdapter, &RecordKey) -> bool)>;
+    let plants: Plants = vec![
+        ("a truncated chain", |m, r| m.drop_entry(r, Seq(6))),
+        ("a deleted entry", |m, r| m.drop_entry(r, Seq(2))),
+        ("a deleted entry and its head", |m, r| m.drop_entry(r, Seq(2)) && m.drop_head(r)),
+        ("an edited author", |m, r| {
+            m.damage_header(r, Seq(3), |h| h.author = Author { id: "forged".to_owned(), class: AuthorClass::Human })
+        }),
+        ("an edited document", |m, r| {
+            m.damage_doc(r, Seq(2), |doc| drop(doc.as_object_mut().unwrap().insert("name", "forged")))
+        }),
+    ];
+    for (what, plant) in plants {
+        let memory = memory(Shape::Row).await;
+        let bed = &memory.bed;
+        let (planner, critic) = (bed.id("planner"), bed.id("critic"));
+        populate(&bed.project, &planner, &critic).await;
+        assert!(plant(&memory.adapter, &planner), "{what}");
+        let before = bed.project.fsck(None).await.unwrap();
+        let report = bed.project.repair(&because("mend"), None).await.unwrap();
+        assert!(report.findings.iter().all(|f| !f.repaired), "{what}: {:?}", report.findings);
+        assert_eq!(report.exit_code(), 6, "{what}");
+        assert_eq!(bed.project.fsck(None).await.unwrap().findings, before.findings, "{what}");
+    }
+}
+
+/// A tag is an anchor: what nothing in the record tells, it tells.
+#[tokio::test]
+async fn a_tag_gives_away_a_cut_at_the_end() {
+    let memory = memory(Shape::Row).await;
+    let bed = &memory.bed;
+    let (planner, critic) = (bed.id("planner"), bed.id("critic"));
+    populate(&bed.project, &planner, &critic).await;
+    let name = TagName::new("anchor").unwrap();
+    let target = TagTarget::System { collection: None, as_of: None };
+    bed.project.set_tag(&SetTag { name, target, force: false }, &because("x")).await.unwrap();
+    assert!(memory.adapter.drop_entry(&planner, Seq(6)) && memory.adapter.drop_head(&planner));
+    let report = bed.project.repair(&because("mend"), None).await.unwrap();
+    let found: Vec<_> = report.findings.iter().map(|f| (f.code, f.object.as_deref(), f.repaired)).collect();
+    assert!(found.contains(&("tag", Some("tag anchor"), false)), "{found:?}");
+    assert_eq!(report.exit_code(), 6);
+}
+
+#[tokio::test]
+async fn rows_of_no_record_and_forged_heads_are_found_in_sqlite() {
+    const MINE: &str = "(SELECT record_no FROM cfg_records WHERE id_key = '\"planner\"')";
+    for (what, sql, code, mended) in [
+        ("rows of no record", "DELETE FROM cfg_records WHERE record_no = ", "orphan", false),
+        ("a head's author", "UPDATE config_heads SET head_author_id = 'forged' WHERE record_no = ", "head", true),
+        ("a head's time", "UPDATE config_heads SET head_recorded_at = 5 WHERE record_no = ", "head", true),
+        (
+            "a head that cannot be read",
+            "UPDATE config_heads SET head_author_class = 'x' WHERE record_no = ",
+            "head",
+            true,
+        ),
+        ("a moved head", "UPDATE config_heads SET head_seq = 3 WHERE record_no = ", "head", true),
+        (
+            "a document said to be thinned",
+            "UPDATE config_history SET doc_state = 'thinned', doc = NULL, doc_native = NULL WHERE seq = 3 AND record_no = ",
+            "content",
+            false,
+        ),
+    ] {
+        let file = file().await;
+        let (planner, critic) = (record(&file.project, "planner"), record(&file.project, "critic"));
+        populate(&file.project, &planner, &critic).await;
+        file.db.execute_batch("PRAGMA foreign_keys=OFF").unwrap();
+        assert_eq!(file.db.execute(&format!("{sql}{MINE}"), []).unwrap(), 1, "{what}");
+        let report = file.project.fsck(None).await.unwrap();
+        assert!(report.findings.iter().any(|f| f.code == code), "{what}: {:?}", report.findings);
+        let report = file.project.repair(&because("mend"), None).await.unwrap();
+        assert_eq!(report.findings.iter().all(|f| f.repaired), mended, "{what}: {:?}", report.findings);
+        if mended {
+            assert_eq!(file.project.fsck(None).await.unwrap().findings, [], "{what}");
+        }
     }
 }

@@ -16,15 +16,15 @@
 //! | 11 | the client's clock writes the intervals | `line_11_*` |
 //! | 12 | a restore overwrites commits made after it was planned; one drifted record blocks all | `line_12_*` |
 //! | 13 | deletions cannot be adopted or restored one by one; creation has no verb | `line_13_*` |
-//! | 14 | fsck finds nothing: edited entries, missing rows and lost heads pass | `line_14_*`, and `damage` |
+//! | 14 | fsck finds nothing: edited entries, missing rows and lost heads pass | `damage`, and `line_14_*` of the command line |
 //! | 15 | after a restore an oid is ambiguous; user text reaches the server as a regular expression | `line_15_*` |
 //! | 16 | tags: old rows stay, no list, no deletion, blank names | with the verb `tag`; till then `line_16_*` |
-//! | 17 | a killed client leaves the record locked | an adapter's own, where a server holds the lock |
+//! | 17 | a killed client leaves the record locked | `line_17_*` of the command line; an adapter's own, where a server holds the lock |
 //! | 18 | an app that updates ignored fields makes commits fail | `line_18_*` |
 //! | 19 | the secret scan misses nested values, keys, other cases, bytes, messages; a rotation is not written | `line_19_*` |
 //! | 20 | the first commit of an untracked record loses the original | `line_20_*` |
 //! | 21 | errors in JSON mode are prose; usage errors exit with the code for drift | `line_21_*`, and `outcomes` |
-//! | 22 | server down: silence, then a topology dump | an adapter's own |
+//! | 22 | server down: silence, then a topology dump | `line_22_*` of the command line; an adapter's own |
 //! | elsewhere | hooks miss bulk and raw writes; a bulk update is a query per row; versions in one document; | |
 //! | | merges drop fields; a second active row is a phantom; unknown outcomes are retried blindly | `elsewhere_*` |
 
@@ -477,10 +477,10 @@ async fn line_19_the_scan_looks_everywhere() {
         let error = bed.project.commit(&commit, &because("with AKIAABCDEFGHIJKLMNOP")).await.unwrap_err();
         assert!(matches!(error, Error::Secret { path: None, .. }));
         // Secrets in arrays are left out of history, and a rotation of one is written and recorded.
-        bed.put("critic", r#"{"token": "one", "body": {"tools": [{"name": "a", "key": "k1"}]}}"#).await;
+        bed.put("critic", r#"{"token": "one", "body": {"tools": [{"key": "k1", "name": "a"}]}}"#).await;
         bed.import().await;
         bed.set("critic", &["body.tools[0].key=k2", "token=two"]).await.unwrap();
-        assert_eq!(bed.live("critic", "body").await, value(r#"{"tools": [{"name": "a", "key": "k2"}]}"#));
+        assert_eq!(bed.live("critic", "body").await, value(r#"{"tools": [{"key": "k2", "name": "a"}]}"#));
         let entries = bed.entries("critic").await;
         assert_eq!(entries[0].header.oid, entries[1].header.oid);
         let written = entries[1].header.meta.get("secrets_written").unwrap().as_array().unwrap().len();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cfg_engine::Value;
 use cfg_engine::adapter::{
-    AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, EntryAddress, EntryQuery,
-    LiveDigest, RecordState, Scope, StorageAdapter, StoredObject,
+    AdapterError, AsOf, AsOfRow, Batch, Capabilities, Chunks, ClockReading, Detail, Digested, EntryAddress, EntryQuery,
+    Mending, RecordState, Scope, StorageAdapter, StoreFinding, StoredObject,
 };
 use cfg_engine::config::CollectionConfig;
 use cfg_engine::history::{CollectionName, Entry, EnvName, RecordKey};
@@ -48,6 +48,11 @@ impl Interposed {
     /// Returns how many calls there were since the last time this was asked.
     pub(crate) fn calls(&self) -> usize {
         std::mem::take(&mut *self.calls.lock().unwrap()).values().sum()
+    }
+
+    /// Returns how many calls there were since the last time they were taken.
+    pub(crate) fn seen(&self) -> usize {
+        self.calls.lock().unwrap().values().sum()
     }
 
     fn enter(&self, call: &'static str) -> BoxFuture<'static, ()> {
@@ -101,7 +106,7 @@ impl StorageAdapter for Interposed {
         self.stream("records", read.flatten_stream().boxed())
     }
 
-    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState<LiveDigest>> {
+    fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, Digested> {
         let read = async move { self.inner.digests(env, scope) };
         self.stream("digests", read.flatten_stream().boxed())
     }
@@ -134,6 +139,10 @@ impl StorageAdapter for Interposed {
     async fn objects(&self, kind: &str, name: Option<&str>) -> Result<Vec<StoredObject>, AdapterError> {
         self.enter("objects").await;
         self.inner.objects(kind, name).await
+    }
+
+    async fn check_store(&self, env: &EnvName, mending: Mending) -> Result<Vec<StoreFinding>, AdapterError> {
+        self.inner.check_store(env, mending).await
     }
 
     fn check_document(&self, record: &RecordKey, doc: &Value) -> Result<(), AdapterError> {

@@ -2,7 +2,9 @@
 
 mod lines;
 mod matching;
+mod single;
 mod step;
+mod system;
 mod table;
 
 use std::collections::BTreeSet;
@@ -12,10 +14,16 @@ use std::sync::Arc;
 use cfg_engine::Value;
 use cfg_engine::config::Shape;
 use cfg_engine::document::Object;
-use cfg_engine_conformance::{Harness, MemoryHarness, Need, Space};
+use cfg_engine_conformance::{Harness, MemoryHarness, Need, Space, is_there};
+use futures_util::{StreamExt, stream};
 
 pub(crate) use self::lines::Lines;
+use crate::mongodb::MongoHarness;
+use crate::postgres::PostgresHarness;
 use crate::sqlite::SqliteHarness;
+
+/// How many scenarios run beside each other on one store.
+const AT_ONCE: usize = 6;
 
 /// A scenario file.
 struct Scenario {
@@ -90,9 +98,13 @@ impl Scenario {
 
 #[expect(clippy::print_stdout, reason = "a skip that nobody sees is a pass")]
 async fn run_all(harness: Arc<dyn Harness>) {
+    if !is_there(&*harness) {
+        return;
+    }
     let default = read("_default.json");
     let only = std::env::var("CFG_TEST_SCENARIO").ok();
-    let (mut ran, mut skipped, mut failures) = (0, Vec::new(), Vec::new());
+    let (mut skipped, mut failures) = (Vec::new(), Vec::new());
+    let mut wanted = Vec::new();
     for scenario in scenarios() {
         if only.as_deref().is_some_and(|only| !scenario.file.contains(only)) {
             continue;
@@ -101,9 +113,19 @@ async fn run_all(harness: Arc<dyn Harness>) {
             skipped.push(format!("{} ({need})", scenario.file));
             continue;
         }
-        ran += 1;
-        if let Err(problem) = scenario.run(&harness, &default).await {
-            failures.push(format!("{}: {problem}", scenario.file));
+        wanted.push(scenario);
+    }
+    let ran = wanted.len();
+    // Each has a store of its own; a server has time for several.
+    let mut runs = stream::iter(wanted)
+        .map(|scenario| {
+            let (harness, default) = (&harness, &default);
+            async move { (scenario.run(harness, default).await, scenario.file) }
+        })
+        .buffered(AT_ONCE);
+    while let Some((outcome, file)) = runs.next().await {
+        if let Err(problem) = outcome {
+            failures.push(format!("{file}: {problem}"));
         }
     }
     println!("{}: {ran} scenarios; skipped: {}", harness.name(), skipped.join(", "));
@@ -128,6 +150,25 @@ async fn sqlite_row() {
 #[tokio::test]
 async fn sqlite_doc() {
     run_all(Arc::new(SqliteHarness::new(Shape::Doc))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mongodb() {
+    let harness = Arc::new(MongoHarness::new());
+    if is_there(&*harness) {
+        run_all(harness).await;
+    }
+}
+
+#[tokio::test]
+async fn postgres_row() {
+    run_all(Arc::new(PostgresHarness::row())).await;
+}
+
+/// On `json`, which keeps the order of members that the files are written in.
+#[tokio::test]
+async fn postgres_doc() {
+    run_all(Arc::new(PostgresHarness::json())).await;
 }
 
 /// What another language's runner may rely on.

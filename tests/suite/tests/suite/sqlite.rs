@@ -2,6 +2,7 @@
 //! connection of its own.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ struct SqliteNamespace {
     adapter: Arc<SqliteAdapter>,
     path: PathBuf,
     tables: Vec<Table>,
+    clock: Arc<AtomicI64>,
     application: Mutex<Connection>,
     _dir: TempDir,
 }
@@ -51,7 +53,7 @@ impl Harness for SqliteHarness {
 
     fn has(&self, need: Need) -> bool {
         match need {
-            Need::Transactions | Need::UuidIds => true,
+            Need::Transactions | Need::UuidIds | Need::ClockControl | Need::Verbatim => true,
             Need::FreeFields => self.shape == Shape::Doc,
             _ => false,
         }
@@ -70,20 +72,19 @@ impl Harness for SqliteHarness {
             application.execute_batch(&create).expect("a table");
         }
         let collections = tables.iter().map(|table| table.config.clone()).collect();
-        let adapter = Arc::new(open(&path, collections));
+        let options = SqliteOptions::new(&path, collections);
+        let clock = Arc::clone(&options.clock_offset);
+        let adapter = Arc::new(SqliteAdapter::open(options).expect("a database that opens"));
         adapter.ensure_schema().await.expect("a schema");
         Box::new(SqliteNamespace {
             adapter,
             path,
             tables: tables.to_vec(),
+            clock,
             application: Mutex::new(application),
             _dir: dir,
         })
     }
-}
-
-fn open(path: &std::path::Path, collections: Vec<CollectionConfig>) -> SqliteAdapter {
-    SqliteAdapter::open(SqliteOptions::new(path, collections)).expect("a database that opens")
 }
 
 fn quoted(name: &str) -> String {
@@ -168,7 +169,9 @@ impl Namespace for SqliteNamespace {
     }
 
     async fn reopen(&self, collections: Vec<CollectionConfig>) -> Arc<dyn StorageAdapter> {
-        Arc::new(open(&self.path, collections))
+        let clock_offset = Arc::clone(&self.clock);
+        let options = SqliteOptions { clock_offset, ..SqliteOptions::new(&self.path, collections) };
+        Arc::new(SqliteAdapter::open(options).expect("a database that opens"))
     }
 
     async fn insert(&self, collection: &CollectionConfig, row: &Value) {
@@ -210,5 +213,9 @@ impl Namespace for SqliteNamespace {
         };
         let rows = statement.query_map([], read).expect("rows");
         rows.collect::<Result<_, _>>().expect("rows that can be read")
+    }
+
+    async fn step_clock(&self, by_ms: i64) {
+        self.clock.fetch_add(by_ms, Ordering::SeqCst);
     }
 }

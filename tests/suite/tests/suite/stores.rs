@@ -4,25 +4,31 @@ use std::sync::Arc;
 
 use cfg_engine::adapter::StorageAdapter;
 use cfg_engine::config::{Settings, Shape};
-use cfg_engine::document::parse_assignments;
+use cfg_engine::document::{Dialect, parse_assignments};
 use cfg_engine::engine::{Adopt, Commit, CommitItem, Import, Log, Options, Project, Report, Restore, Staged, State};
 use cfg_engine::history::{Author, AuthorClass, Entry, EnvName, RecordKey, Reference};
 use cfg_engine::plan::Content;
 use cfg_engine::{Error, Value};
-use cfg_engine_conformance::{Harness, MemoryHarness, Space, Table, object, value};
+use cfg_engine_conformance::{Harness, MemoryHarness, Space, Table, is_there, object, value};
 
 use crate::interposed::Interposed;
+use crate::mongodb::MongoHarness;
+use crate::postgres::PostgresHarness;
 use crate::sqlite::SqliteHarness;
 
-/// Returns a harness for each store in each shape.
+/// Returns a harness for each store in each shape, servers that do not run left out, loudly.
 pub(crate) fn harnesses() -> Vec<Arc<dyn Harness>> {
     let (row, doc) = (Shape::Row, Shape::Doc);
-    vec![
+    let all: Vec<Arc<dyn Harness>> = vec![
         Arc::new(MemoryHarness::new(row)),
         Arc::new(MemoryHarness::new(doc)),
         Arc::new(SqliteHarness::new(row)),
         Arc::new(SqliteHarness::new(doc)),
-    ]
+        Arc::new(MongoHarness::new()),
+        Arc::new(PostgresHarness::row()),
+        Arc::new(PostgresHarness::jsonb()),
+    ];
+    all.into_iter().filter(|harness| is_there(&**harness)).collect()
 }
 
 /// Returns the settings of the env that the tests write.
@@ -90,9 +96,11 @@ impl Bed {
         self.space.raw_set(&self.id(id), fields).await;
     }
 
-    /// Returns a field of live, read around the tool.
+    /// Returns a field of live, read around the tool, as JSON text has it: a number without the width that
+    /// the store gave it.
     pub(crate) async fn live(&self, id: &str, field: &str) -> Value {
-        self.space.raw_field(&self.id(id), field).await
+        let found = self.space.raw_field(&self.id(id), field).await;
+        Value::from_interchange(&found.to_text(Dialect::Relaxed, None)).unwrap()
     }
 
     pub(crate) async fn import(&self) -> Report {

@@ -17,6 +17,8 @@ use cfg_engine_conformance::Space;
 
 use super::lines::Lines;
 use super::matching::{Saved, fits, resolve};
+use super::single;
+use super::system;
 use super::table::settings;
 
 /// A scenario that is running.
@@ -28,21 +30,21 @@ pub(crate) struct Stage<'s> {
 }
 
 /// What a verb gave.
-type Outcome = Result<Object, Error>;
+pub(super) type Outcome = Result<Object, Error>;
 
-fn text<'v>(with: &'v Value, member: &str) -> Option<&'v str> {
+pub(super) fn text<'v>(with: &'v Value, member: &str) -> Option<&'v str> {
     with.get(member).and_then(Value::as_str)
 }
 
-fn flag(with: &Value, member: &str) -> bool {
+pub(super) fn flag(with: &Value, member: &str) -> bool {
     with.get(member).and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn time(text: &str) -> Result<Timestamp, Error> {
+pub(super) fn time(text: &str) -> Result<Timestamp, Error> {
     Ok(Timestamp::parse(text)?)
 }
 
-fn options(with: &Value) -> Result<Options, Error> {
+pub(super) fn options(with: &Value) -> Result<Options, Error> {
     let mut options = Options::message(text(with, "message").unwrap_or("a scenario"));
     options.author = text(with, "author").map(|id| Author { id: id.to_owned(), class: AuthorClass::Human });
     options.idempotency_key = text(with, "key").map(OpId::new).transpose()?;
@@ -51,12 +53,12 @@ fn options(with: &Value) -> Result<Options, Error> {
     Ok(options)
 }
 
-fn ok(data: impl Into<Value>) -> Outcome {
+pub(super) fn ok(data: impl Into<Value>) -> Outcome {
     Ok(Object::new().with("exit", 0).with("status", "ok").with("data", data.into()))
 }
 
 /// Lays an exit code and the failure that decided it over an outcome.
-fn judged(data: Value, exit: u8, reasons: &[&Error]) -> Object {
+pub(super) fn judged(data: Value, exit: u8, reasons: &[&Error]) -> Object {
     let deciding = reasons.iter().find(|error| error.kind().exit_code() == exit);
     let status = deciding.map_or(Status::Ok, |error| error.kind().status());
     let outcome = Object::new().with("exit", i64::from(exit)).with("status", status.as_str()).with("data", data);
@@ -69,7 +71,7 @@ fn judged(data: Value, exit: u8, reasons: &[&Error]) -> Object {
     }
 }
 
-fn of_report(report: &Report, data: Value) -> Outcome {
+pub(super) fn of_report(report: &Report, data: Value) -> Outcome {
     let reasons: Vec<&Error> = report.failed().map(|(_, error)| error).collect();
     let replies = report.written().map(|written| {
         Object::new()
@@ -251,7 +253,10 @@ impl<'s> Stage<'s> {
                 ok(rows)
             }
             "fsck" => {
-                let report = project.fsck(None).await?;
+                let report = match flag(with, "repair") {
+                    true => project.repair(&options(with)?, None).await?,
+                    false => project.fsck(None).await?,
+                };
                 Ok(Object::new().with("exit", i64::from(report.exit_code())).with("data", report.to_object()))
             }
             "import" => {
@@ -260,7 +265,11 @@ impl<'s> Stage<'s> {
                     None => None,
                 };
                 let import = Import { records, valid_from: text(with, "valid_from").map(time).transpose()? };
-                let report = project.import(&import, &options(with)?, None).await?;
+                let options = options(with)?;
+                let report = match flag(with, "strip_backups") {
+                    true => project.import_stripped(&import, &options, None).await?,
+                    false => project.import(&import, &options, None).await?,
+                };
                 of_report(&report, Value::Object(report.to_object()))
             }
             "import_history" => self.import_history(&project, with).await,
@@ -273,6 +282,8 @@ impl<'s> Stage<'s> {
                 of_report(&report, Value::Object(report.to_object()))
             }
             "commit" => self.commit(&project, with).await,
+            "tag" | "tags" | "restore_all" | "resume" | "points" => system::run(&project, verb, with).await,
+            "activate" | "undo" | "blame" | "link" => single::run(&project, verb, with).await,
             "restore" => {
                 let reference = Reference::parse(text(with, "ref").unwrap())?;
                 let mut restore = Restore::new(record(&project, with).await?, reference);
@@ -370,7 +381,8 @@ impl<'s> Stage<'s> {
             with_doc: flag(with, "doc"),
         };
         let entries = project.log(&log).await?;
-        ok(entries.iter().map(|entry| entry.to_object(&[])).collect::<Vec<_>>())
+        let tags = project.tags_for(&entries).await?;
+        ok(entries.iter().map(|entry| entry.to_object(tags.of(entry))).collect::<Vec<_>>())
     }
 
     async fn diff(&self, project: &Project, with: &Value) -> Outcome {
@@ -435,11 +447,11 @@ impl<'s> Stage<'s> {
     }
 }
 
-async fn record(project: &Project, with: &Value) -> Result<RecordKey, Error> {
+pub(super) async fn record(project: &Project, with: &Value) -> Result<RecordKey, Error> {
     project.record(text(with, "id").expect("an id")).await
 }
 
-async fn records(project: &Project, ids: &Value) -> Result<Vec<RecordKey>, Error> {
+pub(super) async fn records(project: &Project, ids: &Value) -> Result<Vec<RecordKey>, Error> {
     let mut records = Vec::new();
     for id in ids.as_array().unwrap_or_default() {
         records.push(project.record(id.as_str().unwrap()).await?);

@@ -1,0 +1,13 @@
+//! MongoDB: the harness of the contract's cases, and tests of what only a real server can show.
+
+mod bed;
+mod bson_values;
+mod by_hand;
+mod commands;
+mod harness;
+mod kills;
+mod races;
+mod servers;
+mod types;
+
+pub(crate) use harness::MongoHarness;
