@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use cfg_engine::adapter::{Change, ExpectedHead, ExpectedVersion};
+use cfg_engine::adapter::{Change, ExpectedHead, ExpectedVersion, ObjectGuard};
 use cfg_engine::history::{Ends, Timestamp};
 use tokio_postgres::types::{ToSql, Type};
 
@@ -185,6 +185,7 @@ impl Builder<'_> {
     }
 
     fn expected_objects(&mut self, prepared: &Prepared) {
+        self.guarded_objects(prepared);
         let objects = &self.names.objects;
         let writes = prepared.batch.objects();
         if writes.is_empty() {
@@ -212,6 +213,27 @@ impl Builder<'_> {
         self.conditions.push(format!(
             "NOT EXISTS (SELECT 1 FROM objects o JOIN {objects} x ON x.kind = o.kind AND x.name = o.name \
              WHERE o.version IS NULL AND x.body IS NOT NULL)"
+        ));
+    }
+
+    /// Objects that are compared and not written: in the statement's own snapshot, without a lock.
+    fn guarded_objects(&mut self, prepared: &Prepared) {
+        let guards = prepared.batch.guards();
+        if guards.is_empty() {
+            return;
+        }
+        let kinds = self.params.texts(guards.iter().map(|g| g.key.kind.clone()).collect::<Vec<_>>());
+        let names = self.params.texts(guards.iter().map(|g| g.key.name.clone()).collect::<Vec<_>>());
+        let version = |guard: &ObjectGuard| match guard.expected {
+            ExpectedVersion::Absent => None,
+            ExpectedVersion::At(version) => Some(i64::try_from(version).unwrap_or(i64::MAX)),
+        };
+        let versions = self.numbers(guards.iter().map(version).collect::<Vec<_>>());
+        self.conditions.push(format!(
+            "NOT EXISTS (SELECT 1 FROM unnest({kinds}, {names}, {versions}) g(kind, name, version) LEFT JOIN {} x \
+             ON x.kind = g.kind AND x.name = g.name AND x.body IS NOT NULL \
+             WHERE x.version IS DISTINCT FROM g.version)",
+            self.names.objects
         ));
     }
 
