@@ -309,7 +309,8 @@ mod tests {
         }
         let two = [Approver::parse("ana").unwrap(), Approver::parse("ana").unwrap()];
         assert!(check_approvers(&two).is_err());
-        let two = [Approver { who: "ana".into(), key: Some(key(1)) }, Approver { who: "bob".into(), key: Some(key(1)) }];
+        let two =
+            [Approver { who: "ana".into(), key: Some(key(1)) }, Approver { who: "bob".into(), key: Some(key(1)) }];
         assert!(check_approvers(&two).is_err());
     }
 }

@@ -15,8 +15,7 @@ use std::time::Duration;
 use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 use bson::{Bson, DateTime, RawBson, doc, rawdoc};
 use cfg_engine::adapter::{
-    AdapterError, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, HeadState, LiveWrite, ObjectKey,
-    TipRef,
+    AdapterError, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, HeadState, LiveWrite, ObjectKey, TipRef,
 };
 use cfg_engine::document::EntryId;
 use cfg_engine::history::{RecordKey, Timestamp};
@@ -118,10 +117,8 @@ async fn attempt(
     session.start_transaction().with_options(transaction()).await.map_err(|error| ended(store, &error))?;
     let written = match way {
         Way::Short(plan) => {
-            let written = futures_util::future::join(
-                short::write(store, session, plan, prepared),
-                check_guards(store, prepared),
-            );
+            let written =
+                futures_util::future::join(short::write(store, session, plan, prepared), check_guards(store, prepared));
             match written.await {
                 // What is unexpected, the careful way says: heads before objects.
                 (Ok(()), Err(Ended::Error(AdapterError::StaleObject { .. }))) => Err(Ended::Unexpected),
@@ -241,8 +238,7 @@ pub(crate) async fn read_standing(
     }
     for object in row.get_array("objects").map_err(broken)? {
         let object = object.ok().and_then(|object| object.as_document());
-        let (key, version) =
-            object.and_then(version).ok_or_else(|| damaged("an object without a name or version"))?;
+        let (key, version) = object.and_then(version).ok_or_else(|| damaged("an object without a name or version"))?;
         standing.versions.insert(key, version);
     }
     for change in prepared.changes.iter().map(|prepared| prepared.change) {
@@ -279,8 +275,7 @@ pub(crate) async fn check_guards(store: &Store, prepared: &Prepared<'_>) -> Resu
     let mut found = found.map_err(|error| ended(store, &error))?;
     let mut versions = Versions::new();
     while found.advance().await.map_err(|error| ended(store, &error))? {
-        let (key, version) =
-            version(found.current()).ok_or_else(|| damaged("an object without a name or version"))?;
+        let (key, version) = version(found.current()).ok_or_else(|| damaged("an object without a name or version"))?;
         versions.insert(key, version);
     }
     guards.iter().try_for_each(|guard| check_object(&versions, &guard.key, guard.expected))?;
