@@ -17,7 +17,7 @@ use crate::document::{Object, Oid, Value};
 use crate::error::Error;
 use crate::history::{AuthorClass, Timestamp};
 use crate::plan::approval::{APPROVAL, holder};
-use crate::plan::gates::{EnvState, obeys};
+use crate::plan::gates::{EnvState, clean, obeys};
 use crate::plan::permit::Permit;
 use crate::plan::stored::{PART, PlanRow, StoredPlan, parts, plan_oid, read_part, rows};
 use crate::plan::{Approval, ApprovalState, Denial, Plan, Statement, Verb, Vote};
@@ -313,6 +313,7 @@ impl Project {
         options: &Options,
     ) -> Result<Arc<Permit>, Error> {
         obeys(plan, &self.settings, &env.policy)?;
+        stored.dirty.iter().try_for_each(|record| clean(plan, record, &env.policy))?;
         let now = self.store_time().await?;
         let Some(named) = &options.passage.approval else {
             return Err(self.request(plan, stored, env, now).await?);

@@ -86,8 +86,9 @@ impl Project {
         let known = self.adapter.objects(ENV_OBJECT, None).await?;
         self.check_tables(&known)?;
         let mine = known.iter().find(|object| object.key.name == self.settings.env.as_str());
-        // The stored word rules; the file may only be stricter.
-        let policy = effective(mine.map(|object| stored_policy(&object.body)).as_ref(), &self.settings.policy());
+        // The stored word rules; the file may only be stricter. Where nothing needs an approval, loosening does not.
+        let stored = mine.map(|object| stored_policy(&object.body)).filter(|stored| stored.gated);
+        let policy = effective(stored.as_ref(), &self.settings.policy());
         self.check_atomicity(policy.gated)?;
         // What is not configured at the moment keeps its table: its history is under its name.
         let mut owned: Vec<(String, String)> =

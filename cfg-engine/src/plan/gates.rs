@@ -150,6 +150,14 @@ fn is_exempt(plan: &Plan) -> bool {
     }
 }
 
+/// Refuses a record that was changed outside, where the env wants clean ones; adopting is how one gets clean.
+pub(crate) fn clean(plan: &Plan, dirty: &RecordKey, policy: &Policy) -> Result<(), Error> {
+    match policy.rules.require_clean && !matches!(plan.verb, Verb::Adopt | Verb::Import) {
+        true => Err(Error::Dirty { record: dirty.clone() }),
+        false => Ok(()),
+    }
+}
+
 /// Checks what the env asks of every plan, approved or not yet.
 ///
 /// # Errors
@@ -177,11 +185,8 @@ pub(crate) fn obeys(plan: &Plan, settings: &Settings, policy: &Policy) -> Result
     if let Some(problem) = reason {
         return Err(Error::refused("reason_required", problem, "say why with -m \"…\""));
     }
-    if rules.require_clean && !matches!(plan.verb, Verb::Adopt | Verb::Import) {
-        let dirty = plan.changes.iter().find(|c| c.expected.as_ref().is_some_and(|h| h.head.oid != c.live_oid));
-        if let Some(change) = dirty {
-            return Err(Error::Dirty { record: change.record.clone() });
-        }
+    if let Some(change) = plan.changes.iter().find(|change| change.is_dirty()) {
+        clean(plan, &change.record, policy)?;
     }
     if plan.forced && policy.gated && !rules.emergency_override {
         return Err(Error::refused(

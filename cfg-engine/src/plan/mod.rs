@@ -183,6 +183,13 @@ pub struct PlannedChange {
     pub entries: Vec<PlannedEntry>,
 }
 
+impl PlannedChange {
+    /// Returns whether live was not what history says when this was planned.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.expected.as_ref().is_some_and(|head| head.head.oid != self.live_oid)
+    }
+}
+
 /// One entry that is going to be written; what the batch decides (seq, times, ids) is still open.
 #[derive(Debug, Clone)]
 pub struct PlannedEntry {

@@ -63,13 +63,16 @@ pub(crate) struct StoredPlan {
     pub(crate) objects: Vec<(Object, Oid)>,
     /// By record key.
     pub(crate) rows: Vec<PlanRow>,
+    /// A record of it that was changed outside.
+    pub(crate) dirty: Option<RecordKey>,
 }
 
 impl StoredPlan {
     /// Computes it; `key` hides secret values.
     pub(crate) fn of(plan: &Plan, collections: &[CollectionConfig], key: &[u8; 32]) -> StoredPlan {
         let (rows, used) = rows(plan, collections, key);
-        Self::from_rows(plan, rows, used.then_some(*key))
+        let dirty = plan.changes.iter().find(|change| change.is_dirty()).map(|change| change.record.clone());
+        StoredPlan { dirty, ..Self::from_rows(plan, rows, used.then_some(*key)) }
     }
 
     /// Puts together what was computed part by part. Rows of one record become one.
@@ -79,7 +82,7 @@ impl StoredPlan {
             object_pieces(plan).map(|stored| (shown_object(&stored), address(stored))).collect();
         let header = header(plan);
         let plan_oid = plan_oid(&header, key.as_ref(), objects.iter().map(|(_, digest)| *digest), &rows);
-        StoredPlan { plan_oid, header, key, objects, rows }
+        StoredPlan { plan_oid, header, key, objects, rows, dirty: None }
     }
 
     /// Returns whether it would do nothing.
