@@ -17,7 +17,7 @@ use cfg_engine::history::{RecordKey, Timestamp};
 use tokio_postgres::types::Type;
 
 use crate::column::Default;
-use crate::connection::{Conn, Shared, Transaction};
+use crate::connection::{Conn, Shared, Transaction, Use};
 use crate::errors::{
     Failure, MISMATCH, OrAdapterError, damaged, failure, from_postgres, is_changed_table, refused, storage,
 };
@@ -45,7 +45,7 @@ pub(crate) async fn apply(shared: &Arc<Shared>, batch: &Batch, document_limit: u
             catalog = shared.look_again().await?;
         }
         catalog.require_history()?;
-        let conn = shared.conn().await?;
+        let conn = shared.conn(Use::Points).await?;
         let before = returning::find(&conn, batch).await?;
         let prepared = prepare(batch, &catalog, before, document_limit)?;
         let applying = Applying { shared, prepared: &prepared };
@@ -190,7 +190,7 @@ impl Applying<'_> {
     }
 
     async fn begin(&self) -> Result<Transaction, Failed> {
-        let conn = self.shared.conn().await?;
+        let conn = self.shared.conn(Use::Points).await?;
         conn.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(|(error, conn)| {
             conn.discard();
             Failed::For(from_postgres(&error))
