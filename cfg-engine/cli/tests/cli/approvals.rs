@@ -247,6 +247,7 @@ fn only_a_terminal_answers() {
     let me = String::from_utf8(Command::new("id").arg("-un").output().expect("id").stdout).expect("UTF-8");
     assert_eq!(shown["approved_by"][0]["by"], me.trim());
     // An agent has a terminal as well as anybody, and no say.
+    world.ok(&["import", "--all", "-m", "as found", "--approval", &id]);
     let other = asked(&world, &["tag", "june", "-m", "x"]);
     let mut agent = world.command(&["approve", &other]);
     agent.env("CFG_AUTHOR_CLASS", "agent");
