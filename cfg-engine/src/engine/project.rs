@@ -48,9 +48,12 @@ pub struct Project {
     pub(crate) settings: Settings,
     pub(crate) ids: Arc<dyn OpIds>,
     /// When the env object was last read and found in order, and what it said.
-    pub(crate) env_seen: Arc<Mutex<Option<(Duration, Arc<EnvState>)>>>,
+    pub(crate) env_seen: Arc<Mutex<EnvSeen>>,
     pub(crate) alarm: Option<Arc<dyn Alarm>>,
 }
+
+/// What the env object said, and when.
+pub(crate) type EnvSeen = Option<(Duration, Arc<EnvState>)>;
 
 /// What every mutating verb takes.
 #[derive(Debug, Clone, Default)]

@@ -42,6 +42,9 @@ pub(crate) struct Admission {
     pub(crate) pieces: Vec<Oid>,
 }
 
+/// What of a plan may be carried out, the records that may not be changed, and what the batch writes besides.
+type Admitted = (Plan, Vec<(RecordKey, Error)>, Admission);
+
 impl Permit {
     /// Makes the permit for what is left to do (`plan`) of what was approved (`allowed`).
     pub(crate) fn new(
@@ -70,7 +73,7 @@ impl Permit {
         mut plan: Plan,
         collections: &[CollectionConfig],
         on_refusal: OnRefusal,
-    ) -> Result<(Plan, Vec<(RecordKey, Error)>, Admission), Error> {
+    ) -> Result<Admitted, Error> {
         if stored::header_oid(&plan) != self.header {
             return Err(self.differs("the verb, the author or the message is another one"));
         }

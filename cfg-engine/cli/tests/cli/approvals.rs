@@ -190,6 +190,7 @@ fn the_walk_through_on_mongodb() {
     });
 }
 
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn server(variable: &str) -> Option<String> {
     let found = std::env::var(variable).ok().filter(|uri| !uri.is_empty());
     if found.is_none() {
