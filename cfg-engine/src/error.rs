@@ -266,6 +266,14 @@ pub enum Error {
         /// The env.
         env: String,
     },
+    /// A change that needs an approval on every env.
+    #[error("{} needs an approval, on env {env} as on every other: it reaches what is hashed", verb.as_str())]
+    AlwaysGated {
+        /// The env.
+        env: String,
+        /// The verb.
+        verb: crate::plan::Verb,
+    },
     /// The configuration or the store's tables are not as needed.
     #[error("{problem}")]
     Setup {
@@ -416,7 +424,7 @@ impl Error {
             | Error::SecretMoved { .. }
             | Error::SecretsNeeded { .. }
             | Error::TooMany { .. } => ErrorKind::Refused,
-            Error::Gated { .. } => ErrorKind::NeedsApproval,
+            Error::Gated { .. } | Error::AlwaysGated { .. } => ErrorKind::NeedsApproval,
             Error::Setup { .. } => ErrorKind::BadConfig,
             Error::Storage(error) => match error {
                 AdapterError::Busy | AdapterError::StaleObject { .. } => ErrorKind::Conflict,
@@ -459,7 +467,7 @@ impl Error {
             Error::SecretMoved { .. } => "secret_moved",
             Error::SecretsNeeded { .. } => "secrets_needed",
             Error::TooMany { .. } => "batch_too_large",
-            Error::Gated { .. } => "gated",
+            Error::Gated { .. } | Error::AlwaysGated { .. } => "gated",
             Error::Setup { .. } => "setup",
             Error::Contended { .. } => "contended",
             Error::Storage(error) => match error {
@@ -535,7 +543,7 @@ impl Error {
                 fields.first().map(ToString::to_string).unwrap_or_default()
             ),
             Error::TooMany { .. } => "split the change; each part is atomic by itself".to_owned(),
-            Error::Gated { .. } => "this version cannot ask for approvals yet; nothing was written".to_owned(),
+            Error::Gated { .. } | Error::AlwaysGated { .. } => "this version cannot ask for approvals yet; nothing was written".to_owned(),
             Error::Contended { .. } => "try again".to_owned(),
             Error::Storage(error) => match error {
                 AdapterError::Setup { hint, .. } => hint.clone(),

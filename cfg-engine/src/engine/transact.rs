@@ -219,6 +219,7 @@ impl Project {
             changes,
             objects: Vec::new(),
             upkeep: Vec::new(),
+            always_gated: false,
         }
     }
 
@@ -404,6 +405,7 @@ fn made_by(verb: Verb, entry: &Entry) -> bool {
         Verb::Import => header.op == Op::Import,
         Verb::Activate => matches!(header.op, Op::Commit | Op::Import | Op::Force),
         Verb::Undo => matches!(header.op, Op::Commit | Op::Delete),
+        Verb::Redact => header.op == Op::Redact,
         Verb::Init | Verb::Tag | Verb::Link | Verb::Repair => true,
     }
 }

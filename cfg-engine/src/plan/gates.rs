@@ -52,8 +52,13 @@ pub(crate) fn judge(
     gate: SecretGate,
     on_refusal: OnRefusal,
 ) -> Result<(Cleared, Vec<(RecordKey, Error)>), Error> {
-    if settings.gated && plan.verb != super::Verb::Init {
-        return Err(Error::Gated { env: settings.env.to_string() });
+    if !settings.is_approved() && plan.verb != super::Verb::Init {
+        if settings.gated {
+            return Err(Error::Gated { env: settings.env.to_string() });
+        }
+        if plan.always_gated {
+            return Err(Error::AlwaysGated { env: settings.env.to_string(), verb: plan.verb });
+        }
     }
     let (plan, left_out) = preview(plan, settings, collections, gate, on_refusal)?;
     Ok((Cleared { plan }, left_out))

@@ -46,7 +46,7 @@ pub use view::PlanView;
 
 use std::sync::Arc;
 
-use crate::adapter::{ExpectedLive, HeadState, LiveWrite, ObjectWrite, StoredDoc};
+use crate::adapter::{ExpectedLive, HeadState, LiveWrite, ObjectWrite, Overwrite, StoredDoc};
 use crate::document::{EntryId, Object, Oid, Value};
 use crate::history::{Author, DocState, EnvName, Op, RecordKey, Span, Timestamp};
 
@@ -76,6 +76,8 @@ pub enum Verb {
     Link,
     /// `fsck --repair`.
     Repair,
+    /// `redact`.
+    Redact,
 }
 
 impl Verb {
@@ -93,6 +95,7 @@ impl Verb {
             Verb::Undo => "undo",
             Verb::Link => "link",
             Verb::Repair => "fsck",
+            Verb::Redact => "redact",
         }
     }
 }
@@ -114,6 +117,8 @@ pub struct Plan {
     pub objects: Vec<ObjectWrite>,
     /// What is written beside entries, of records that have no change.
     pub upkeep: Vec<Upkeep>,
+    /// Whether it needs an approval on every env, gated or not.
+    pub always_gated: bool,
 }
 
 /// What is going to happen to one record.
@@ -137,6 +142,8 @@ pub struct PlannedChange {
     pub after: Option<Arc<Value>>,
     /// The entries, in ascending seq.
     pub entries: Vec<PlannedEntry>,
+    /// What is overwritten of older entries, in ascending seq.
+    pub overwrites: Vec<Overwrite>,
 }
 
 /// One entry that is going to be written; what the batch decides (seq, times, ids) is still open.

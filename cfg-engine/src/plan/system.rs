@@ -116,5 +116,6 @@ fn prune(state: &RecordState, standing: &Standing<'_>, rules: Rules<'_>, manner:
         before: Some(std::sync::Arc::clone(&live.value)),
         after: None,
         entries: vec![entry],
+        overwrites: Vec::new(),
     })))
 }

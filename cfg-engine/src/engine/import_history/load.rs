@@ -236,6 +236,7 @@ impl Project {
             before: None,
             after,
             entries: versions.into_iter().map(|version| version.entry(rules, &meta)).collect(),
+            overwrites: Vec::new(),
         });
         Ok(())
     }
