@@ -216,10 +216,10 @@ impl Project {
             verb,
             author: options.author.clone().unwrap_or_else(|| self.settings.author.clone()),
             message: options.message.clone(),
+            always_gated: changes.iter().any(|change| change.always_gated),
             changes,
             objects: Vec::new(),
             upkeep: Vec::new(),
-            always_gated: false,
         }
     }
 

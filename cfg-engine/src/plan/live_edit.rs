@@ -50,17 +50,20 @@ impl Edited {
     }
 }
 
+/// Lays a target over live. What `laid` does not call versioned stays as live has it; the result is hashed under
+/// the rules' own policy.
 pub(super) fn edit_live(
     live: &LiveDoc,
     target: &Value,
     record: &RecordKey,
     rules: Rules<'_>,
+    laid: &FieldPolicy,
     without_secrets: bool,
 ) -> Result<Edited, Error> {
     let policy = rules.policy();
-    let (changes, dropped) = match live_changes(&live.value, target, policy) {
+    let (changes, dropped) = match live_changes(&live.value, target, laid) {
         Ok(changes) => (changes, Vec::new()),
-        Err(_) if without_secrets => live_changes_without_secrets(&live.value, target, policy),
+        Err(_) if without_secrets => live_changes_without_secrets(&live.value, target, laid),
         Err(moved) => return Err(Error::SecretMoved { record: record.clone(), path: moved.path }),
     };
     let mut after = live.value.as_ref().clone();

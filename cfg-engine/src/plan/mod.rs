@@ -144,6 +144,8 @@ pub struct PlannedChange {
     pub entries: Vec<PlannedEntry>,
     /// What is overwritten of older entries, in ascending seq.
     pub overwrites: Vec<Overwrite>,
+    /// Whether it needs an approval on every env, gated or not.
+    pub always_gated: bool,
 }
 
 /// One entry that is going to be written; what the batch decides (seq, times, ids) is still open.

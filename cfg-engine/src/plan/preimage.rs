@@ -22,6 +22,7 @@ pub(super) fn start(state: &RecordState, standing: &Standing<'_>) -> PlannedChan
         after: None,
         entries: Vec::new(),
         overwrites: Vec::new(),
+        always_gated: false,
     }
 }
 

@@ -13,6 +13,7 @@ mod mongodb;
 mod outcomes;
 mod postgres;
 mod races;
+mod redaction;
 mod scenarios;
 mod sqlite;
 mod stores;
