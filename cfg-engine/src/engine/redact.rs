@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 
+use super::commit::require_message;
 use super::project::{Options, Project};
 use super::redact_objects::Kept;
 use super::redact_report::{Place, PlaceKind, RedactReport};
@@ -54,6 +55,55 @@ impl Redact {
     fn selects(&self, seq: Seq) -> bool {
         self.versions.as_ref().is_none_or(|versions| versions.contains(&seq))
     }
+}
+
+/// Reads versions as people name them: `3`, `@3`, `2-5`, `1,4-6`; `all` is every one.
+///
+/// # Errors
+///
+/// [`Error::Refused`] for a text that names no versions.
+///
+/// # Examples
+///
+/// ```
+/// use cfg_engine::engine::parse_versions;
+/// use cfg_engine::history::Seq;
+/// assert_eq!(parse_versions("all")?, None);
+/// assert_eq!(parse_versions("@7, 2-4")?, Some(vec![Seq(2), Seq(3), Seq(4), Seq(7)]));
+/// assert!(parse_versions("4-2").is_err());
+/// # Ok::<(), cfg_engine::Error>(())
+/// ```
+pub fn parse_versions(text: &str) -> Result<Option<Vec<Seq>>, Error> {
+    /// More versions in one range than any record has.
+    const MOST: u64 = 1_000_000;
+    if text.trim() == "all" {
+        return Ok(None);
+    }
+    let wrong = || {
+        Error::refused(
+            "bad_versions",
+            format!("{text:?} does not name versions"),
+            "write them so: 3   2-5   1,4-6   all",
+        )
+    };
+    let number = |text: &str| {
+        let text = text.trim();
+        text.strip_prefix('@').unwrap_or(text).parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(wrong)
+    };
+    let mut versions = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = match part.split_once('-') {
+            Some((first, last)) => (number(first)?, number(last)?),
+            None => (number(part)?, number(part)?),
+        };
+        if last < first || last - first > MOST {
+            return Err(wrong());
+        }
+        versions.extend((first..=last).map(Seq));
+    }
+    versions.sort_unstable();
+    versions.dedup();
+    Ok(Some(versions))
 }
 
 /// What is to be done to one entry.
@@ -213,13 +263,7 @@ impl Project {
         let record = &redact.record;
         let rules = self.rules(record)?;
         let refuse = |code, problem: String, hint: &str| Err(Error::refused_for(record, code, problem, hint));
-        if options.message.trim().is_empty() {
-            return refuse(
-                "reason_needed",
-                "a redaction needs a reason".to_owned(),
-                "give it with -m, without the secret",
-            );
-        }
+        require_message(options)?;
         if redact.paths.is_empty() && !redact.messages {
             return refuse(
                 "nothing_to_redact",

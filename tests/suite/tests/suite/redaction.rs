@@ -289,7 +289,7 @@ async fn what_it_cannot_do_it_says_and_nothing_happens() {
         let code = |result: Result<RedactReport, Error>| result.unwrap_err().code().to_owned();
         let approved = approved(&bed);
         let run = async |redact: Redact, reason: &str| code(approved.redact(&redact, &because(reason)).await);
-        assert_eq!(run(rewriting(&bed, "planner", &PATHS), " ").await, "reason_needed");
+        assert_eq!(run(rewriting(&bed, "planner", &PATHS), " ").await, "message_required");
         assert_eq!(run(rewriting(&bed, "planner", &[]), REASON).await, "nothing_to_redact");
         assert_eq!(run(rewriting(&bed, "planner", &["a..b"]), REASON).await, "bad_path");
         assert_eq!(run(rewriting(&bed, "planner", &["id"]), REASON).await, "bad_path");
