@@ -214,6 +214,14 @@ impl Project {
         let todo = self.redact_todo(redact).await?;
         let state = self.state(&redact.record).await?;
         self.refuse_nothing(redact, &todo, &state).await?;
+        if todo.values.is_in(&options.message) || redact.paths.iter().any(|path| todo.values.is_in(path)) {
+            return Err(Error::refused_for(
+                &redact.record,
+                "secret_found",
+                "the reason or a path repeats what is to be redacted, and both are recorded",
+                "say why without it",
+            ));
+        }
         let objects = self.objects_to_redact(&todo.values).await?;
         let mut report = RedactReport::new(redact, options);
         report.places = todo.places.iter().cloned().chain(objects.places).collect();
@@ -228,7 +236,8 @@ impl Project {
             return Ok(report);
         }
         // All of it is judged, and approved, before the first batch.
-        let whole = self.plan(Verb::Redact, options, vec![self.redact_change(redact, &state, todo.works)?]);
+        let mut whole = self.plan(Verb::Redact, options, vec![self.redact_change(redact, &state, todo.works)?]);
+        whole.objects = objects.writes;
         if options.dry_run {
             let (plan, _) = preview(whole, &self.settings, self.collections(), options.gate(), OnRefusal::Whole)?;
             report.plan = Some(PlanView::of(&plan, self.collections(), &self.ids.fresh()));

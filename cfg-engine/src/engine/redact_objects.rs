@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::history::{Author, AuthorClass, CollectionName, IdKey, RecordKey, Seq};
 use crate::plan::Verb;
 
-/// The kinds that hold what people wrote: messages, authors, documents of plans that wait.
-const WRITTEN_BY_PEOPLE: [&str; 4] = [TAG, PLAN, "plan_doc", "approval"];
+/// The kinds that hold what people wrote: messages, authors, what plans that wait for an approval show.
+const WRITTEN_BY_PEOPLE: [&str; 4] = [TAG, PLAN, "approval", "approval_part"];
 /// How often objects that others write meanwhile are read again.
 const ATTEMPTS: u32 = 8;
 

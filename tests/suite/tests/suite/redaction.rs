@@ -1,11 +1,14 @@
 //! Redaction on every store: what goes, what stays, what reading says of it, and what a kill in the middle leaves.
 
+use std::sync::Arc;
+
 use cfg_engine::Error;
 use cfg_engine::document::FieldPath;
 use cfg_engine::engine::{Commit, PlaceKind, Project, Redact, RedactReport, Restore, SetTag, TagTarget, Undo};
 use cfg_engine::history::{DocState, Reference, Seq, TagName};
-use cfg_engine_conformance::value;
+use cfg_engine_conformance::{Table, is_there, value};
 
+use crate::mongodb::{MongoHarness, STANDALONE};
 use crate::stores::{Bed, because, settings};
 
 const REASON: &str = "a key was leaked";
@@ -211,9 +214,23 @@ async fn a_deleted_record_comes_back_without_what_was_redacted_if_that_is_said()
     }
 }
 
+/// A server without transactions announces what it does, and whoever comes next finishes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_step_on_a_server_without_transactions() {
+    let harness = Arc::new(MongoHarness::on(STANDALONE));
+    if !is_there(&*harness) {
+        return;
+    }
+    killed_at_every_step(vec![Bed::open(harness, vec![Table::new("agents")]).await]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_every_step_it_is_finished_by_whoever_comes_next() {
-    for bed in Bed::each().await {
+    killed_at_every_step(Bed::each().await).await;
+}
+
+async fn killed_at_every_step(beds: Vec<Bed>) {
+    for bed in beds {
         let approved = approved(&bed);
         let mut steps = 0;
         let mut secrets = Vec::new();
@@ -297,6 +314,7 @@ async fn what_it_cannot_do_it_says_and_nothing_happens() {
         assert_eq!(run(rewriting(&bed, "nobody", &["body"]), REASON).await, "not_found");
         assert_eq!(run(rewriting(&bed, "planner", &["body"]), "it was AKIA0123456789ABCDEF").await, "secret_found");
         assert_eq!(run(rewriting(&bed, "planner", &["AKIA0123456789ABCDEF"]), REASON).await, "secret_found");
+        assert_eq!(run(rewriting(&bed, "planner", &PATHS), &format!("it was {secret}")).await, "secret_found");
         let seven = Redact { versions: Some(vec![Seq(2), Seq(7)]), ..rewriting(&bed, "planner", &PATHS) };
         assert_eq!(run(seven, REASON).await, "no_version");
         assert_eq!(bed.space.picture().await, picture, "{}", bed.name());
@@ -304,5 +322,46 @@ async fn what_it_cannot_do_it_says_and_nothing_happens() {
         let report = approved.redact(&rewriting(&bed, "planner", &["body.leak"]), &because(REASON)).await.unwrap();
         let left: Vec<String> = report.left.iter().flat_map(|p| &p.paths).map(ToString::to_string).collect();
         assert_eq!(left, ["body.in[0].k"], "{}", bed.name());
+    }
+}
+
+/// What a redaction left is as guarded as what was written: any other content is found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fsck_finds_what_a_redaction_did_not_leave() {
+    let plants = [
+        ("a guess in the place of the mark", "content", Some(2), "doc = replace(doc, '[REDACTED]', 'guess') WHERE seq = 2 AND"),
+        ("another value beside it", "content", Some(2), "doc = replace(doc, 'keep', 'keeq') WHERE seq = 2 AND"),
+        ("a version that says it is whole", "content", Some(2), "doc_state = 'present' WHERE seq = 2 AND"),
+        ("a version that was not redacted", "content", Some(1), "doc_state = 'redacted' WHERE seq = 1 AND"),
+        ("a message that was cut, written anew", "message", Some(3), "message = 'rotate it now' WHERE seq = 3 AND"),
+        ("a message that nobody redacted", "message", Some(2), "message = '[REDACTED]' WHERE seq = 2 AND"),
+        ("another list", "entry_id", Some(4), "meta = replace(meta, '\"2\"', '\"1\"') WHERE seq = 4 AND"),
+    ];
+    for (what, code, seq, sql) in plants {
+        let dir = tempfile::tempdir().unwrap();
+        let db = rusqlite::Connection::open(dir.path().join("app.db")).unwrap();
+        db.execute_batch("CREATE TABLE agents (id TEXT PRIMARY KEY, doc TEXT NOT NULL)").unwrap();
+        let mut config = Table::new("agents").config;
+        (config.table, config.shape) = ("agents".to_owned(), cfg_engine::config::Shape::Doc);
+        let options = cfg_engine_sqlite::SqliteOptions::new(dir.path().join("app.db"), vec![config]);
+        let adapter = Arc::new(cfg_engine_sqlite::SqliteAdapter::open(options).unwrap());
+        let project = Project::new(adapter, settings().approved_for_conformance());
+        project.init(false).await.unwrap();
+        let planner = project.record("planner").await.unwrap();
+        let secret = "s3cret-under-guard";
+        let docs = [("first", "none at all yet"), ("second", secret), (secret, "rotated by now")];
+        for (message, leak) in docs {
+            let doc = format!(r#"{{"name": "{}", "body": {{"keep": 1, "leak": "{leak}"}}}}"#, leak.len());
+            project.commit(&Commit::new(planner.clone(), value(&doc)), &because(message)).await.unwrap();
+        }
+        let mut redact = Redact::new(planner.clone(), vec!["body.leak".to_owned()]);
+        (redact.rewrite_history, redact.versions) = (true, Some(vec![Seq(2)]));
+        project.redact(&redact, &because(REASON)).await.unwrap();
+        assert_eq!(project.fsck(None).await.unwrap().findings, [], "{what}");
+        let mine = "record_no = (SELECT record_no FROM cfg_records WHERE id_key = '\"planner\"')";
+        assert_eq!(db.execute(&format!("UPDATE config_history SET {sql} {mine}"), []).unwrap(), 1, "{what}");
+        let findings = project.fsck(None).await.unwrap().findings;
+        assert!(findings.iter().any(|f| f.code == code && f.seq == seq.map(Seq)), "{what}: {findings:?}");
+        assert!(findings.iter().all(|f| !f.problem.contains(secret)), "{what}");
     }
 }
