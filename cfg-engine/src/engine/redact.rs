@@ -13,6 +13,7 @@ use super::project::{Options, Project};
 use super::redact_objects::Kept;
 use super::redact_report::{Place, PlaceKind, RedactReport};
 use super::redact_values::Values;
+use super::restore_plan::PLAN;
 use super::transact::{OnMoved, Request};
 use crate::adapter::{
     AdapterError, Detail, EntryQuery, ExpectedLive, Live, LiveWrite, Mending, Overwrite, RecordState, Scope,
@@ -21,8 +22,8 @@ use crate::adapter::{
 use crate::document::{Edit, FieldPath, FieldPolicy, Object, Oid, PathChange, Treatment, Value, apply_changes, oid};
 use crate::error::Error;
 use crate::history::{Entry, Op, REDACTED, RecordKey, Redaction, Seq, is_redacted, places};
-use crate::plan::gates::{OnRefusal, judge, preview};
-use crate::plan::{POLICY, PlanView, Planned, PlannedChange, PlannedEntry, Verb};
+use crate::plan::gates::{OnRefusal, preview};
+use crate::plan::{POLICY, Planned, PlannedChange, PlannedEntry, Verb};
 
 /// How many entries one batch overwrites.
 const CHUNK: usize = 500;
@@ -134,28 +135,41 @@ impl Todo {
         self.works.values().any(|work| work.is_hashed)
     }
 
-    /// Takes as much as one batch does. Messages that are known by the values in documents go before these.
-    fn take(&mut self) -> Vec<(Seq, Work)> {
-        let fits =
-            self.works.len() <= CHUNK && self.works.values().map(|work| work.bytes).sum::<usize>() <= CHUNK_BYTES;
-        let messages_first = !fits && self.works.values().any(|work| work.overwrite.message.is_some());
-        let mut taken = Vec::new();
-        let mut bytes = 0;
-        for (seq, mut work) in std::mem::take(&mut self.works) {
-            if messages_first {
-                if work.overwrite.message.is_none() {
-                    continue;
-                }
-                work.overwrite.changes.clear();
-                (work.oid, work.bytes) = (None, 0);
-            }
-            bytes += work.bytes;
-            if taken.len() == CHUNK || (bytes > CHUNK_BYTES && !taken.is_empty()) {
-                break;
-            }
-            taken.push((seq, work));
+    /// Splits it into batches. Messages that are known by the values in documents go before these, if they do not
+    /// go with them: the batches that are left after one are those that were to follow it.
+    fn split(self) -> Vec<Vec<(Seq, Work)>> {
+        let fits = self.works.len() <= CHUNK && self.works.values().map(|work| work.bytes).sum::<usize>() <= CHUNK_BYTES;
+        if fits {
+            let all: Vec<(Seq, Work)> = self.works.into_iter().collect();
+            return if all.is_empty() { Vec::new() } else { vec![all] };
         }
-        taken
+        let mut messages = Vec::new();
+        let mut documents = Vec::new();
+        for (seq, mut work) in self.works {
+            if let Some(message) = work.overwrite.message.take() {
+                let overwrite =
+                    Overwrite { changes: Vec::new(), message: Some(message), ..work.overwrite.clone() };
+                messages.push((seq, Work { overwrite, oid: None, is_hashed: true, bytes: 0 }));
+            }
+            if !work.overwrite.changes.is_empty() {
+                documents.push((seq, work));
+            }
+        }
+        let mut batches = Vec::new();
+        for works in [messages, documents] {
+            let mut batch: Vec<(Seq, Work)> = Vec::new();
+            let mut bytes = 0;
+            for (seq, work) in works {
+                if batch.len() == CHUNK || (bytes + work.bytes > CHUNK_BYTES && !batch.is_empty()) {
+                    batches.push(std::mem::take(&mut batch));
+                    bytes = 0;
+                }
+                bytes += work.bytes;
+                batch.push((seq, work));
+            }
+            batches.extend((!batch.is_empty()).then_some(batch));
+        }
+        batches
     }
 }
 
@@ -171,7 +185,7 @@ impl Project {
     ///
     /// [`Error::NoRecord`] and [`Error::Untracked`]; [`Error::NoSuch`] for a path that no version has;
     /// [`Error::Refused`] without a reason, and where it would reach what is hashed without
-    /// [`Redact::rewrite_history`]; [`Error::AlwaysGated`] where that lacks an approval, which it needs on every env.
+    /// [`Redact::rewrite_history`]; [`Error::ApprovalRequired`] where that lacks an approval, which it needs on every env.
     ///
     /// # Examples
     ///
@@ -206,12 +220,13 @@ impl Project {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn redact(&self, redact: &Redact, options: &Options) -> Result<RedactReport, Error> {
+        let options = &self.under_approval(options).await?;
         self.check_redact(redact, options)?;
         if !options.dry_run {
             self.ensure_env().await?;
             self.finish_pending().await?;
         }
-        let todo = self.redact_todo(redact).await?;
+        let mut todo = self.redact_todo(redact).await?;
         let state = self.state(&redact.record).await?;
         self.refuse_nothing(redact, &todo, &state).await?;
         if todo.values.is_in(&options.message) || redact.paths.iter().any(|path| todo.values.is_in(path)) {
@@ -236,20 +251,24 @@ impl Project {
             return Ok(report);
         }
         // All of it is judged, and approved, before the first batch.
-        let mut whole = self.plan(Verb::Redact, options, vec![self.redact_change(redact, &state, todo.works)?]);
-        whole.objects = objects.writes;
+        let values = std::mem::take(&mut todo.values);
+        let changes = todo.split().into_iter().map(|works| self.redact_change(redact, &state, works));
+        let mut whole = self.plan(Verb::Redact, options, changes.collect::<Result<_, _>>()?);
+        // What is only kept until a change is done passes without being asked about.
+        whole.objects = objects.writes.into_iter().filter(|write| write.key.kind != PLAN).collect();
+        let gate = options.gate();
+        let (whole, _) = preview(whole, &self.settings, self.collections(), gate, OnRefusal::Whole)?;
         if options.dry_run {
-            let (plan, _) = preview(whole, &self.settings, self.collections(), options.gate(), OnRefusal::Whole)?;
-            report.plan = Some(PlanView::of(&plan, self.collections(), &self.ids.fresh()));
+            report.plan = Some(self.stored_plan(&whole, options).view(&whole));
             return Ok(report);
         }
         if report.needs_rewrite_history {
             return Err(hashed(redact, &report));
         }
-        judge(whole, &self.settings, self.collections(), options.gate(), OnRefusal::Whole)?;
+        let options = &self.with_permit(&whole, options).await?;
         let token = self.keep_redact_plan(redact, options).await?;
         // What is known by the values that are about to go comes first.
-        self.write_redacted_objects(&todo.values, options).await?;
+        self.write_redacted_objects(&values, options).await?;
         self.redact_batches(redact, options, &mut report).await?;
         self.finish_redact_plan(&token, options).await?;
         Ok(report)
@@ -413,11 +432,8 @@ impl Project {
         let mut options = options.clone();
         let mut contended = 0;
         loop {
-            let mut todo = self.redact_todo(redact).await?;
-            let works = todo.take();
-            if works.is_empty() {
-                return Ok(());
-            }
+            let batches = self.redact_todo(redact).await?.split();
+            let Some(works) = batches.into_iter().next() else { return Ok(()) };
             let works = std::sync::Mutex::new(Some(works));
             let request = Request {
                 verb: Verb::Redact,
@@ -427,6 +443,7 @@ impl Project {
                 on_moved: OnMoved::Replan,
                 op_id: None,
                 asks_for: None,
+                forced: false,
             };
             let written = self
                 .transact(request, |state| {

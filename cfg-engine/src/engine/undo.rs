@@ -86,6 +86,7 @@ impl Project {
             on_moved: OnMoved::Conflict,
             op_id: None,
             asks_for: None,
+            forced: false,
         };
         self.transact(request, |state| plan_undo(state, self.rules(&state.record)?, input)).await
     }

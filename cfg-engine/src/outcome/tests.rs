@@ -92,7 +92,6 @@ fn engine_errors() -> Vec<Error> {
         Error::SecretsNeeded { record: r(), fields: vec![path()] },
         Error::TooMany { records: 2, limit: 1, store: "sqlite" },
         Error::Gated { env: "prod".into() },
-        Error::AlwaysGated { env: "dev".into(), verb: crate::plan::Verb::Redact },
         Error::Setup { problem: "a problem".into(), hint: "a remedy".into() },
         Error::Contended { record: r(), attempts: 12 },
     ];
@@ -131,7 +130,6 @@ fn variant(error: &Error) -> &'static str {
         Error::SecretsNeeded { .. } => "SecretsNeeded",
         Error::TooMany { .. } => "TooMany",
         Error::Gated { .. } => "Gated",
-        Error::AlwaysGated { .. } => "AlwaysGated",
         Error::Setup { .. } => "Setup",
         Error::Contended { .. } => "Contended",
         Error::Storage(error) => match error {

@@ -51,7 +51,7 @@ fn walk_through(world: &World) {
     // What is hashed stays until somebody approves.
     assert_eq!(shown["doc"]["smtp_password"], SECRET);
     let envelope = world.json("envelope", 4, &["redact", "planner", "smtp_password", "--rewrite-history", "-m", "why"]);
-    assert_eq!(envelope["code"], "gated");
+    assert_eq!(envelope["code"], "approval_required");
     assert_eq!(world.json("show", 0, &["show", "planner", "@1"])["doc"]["smtp_password"], SECRET);
 }
 
@@ -130,7 +130,7 @@ fn every_output_is_what_its_schema_says() {
     let (code, _) = world.refused(1, &["redact", "planner", "smtp_password", "-m", "a leak"]);
     assert_eq!(code, "hashed");
     let (code, _) = world.refused(4, &["redact", "planner", "smtp_password", "-m", "a leak", "--rewrite-history"]);
-    assert_eq!(code, "gated");
+    assert_eq!(code, "approval_required");
     let (code, _) = world.refused(1, &["redact", "planner", "debug"]);
     assert_eq!(code, "message_required");
     let (code, _) = world.refused(5, &["redact", "planner", "debgu", "-m", "a leak"]);

@@ -83,7 +83,7 @@ async fn a_leaked_key_is_gone_and_everything_else_stays() {
         assert_eq!((refused.code(), refused.to_string().contains(secret)), ("hashed", false));
         let rewriting = rewriting(&bed, "planner", &PATHS);
         let refused = bed.project.redact(&rewriting, &because(REASON)).await.unwrap_err();
-        assert!(matches!(refused, Error::AlwaysGated { .. }), "{refused}");
+        assert!(matches!(refused, Error::ApprovalRequired { .. }), "{refused}");
         assert_eq!(bed.space.picture().await, picture, "{}", bed.name());
         // A dry run says where, and does nothing.
         let mut dry = because(REASON);
@@ -150,7 +150,7 @@ async fn messages_go_whole_where_that_is_asked_for() {
         let mut redact = rewriting(&bed, "planner", &["body.leak", "body.in"]);
         (redact.messages, redact.versions) = (true, Some(vec![Seq(2), Seq(3)]));
         let refused = bed.project.redact(&redact, &because(REASON)).await.unwrap_err();
-        assert!(matches!(refused, Error::AlwaysGated { .. }), "{refused}");
+        assert!(matches!(refused, Error::ApprovalRequired { .. }), "{refused}");
         approved(&bed).redact(&redact, &because(REASON)).await.unwrap();
         let entries = bed.entries("planner").await;
         let messages: Vec<&str> = entries.iter().map(|entry| entry.message.as_str()).collect();
