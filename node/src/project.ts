@@ -97,6 +97,14 @@ export class Project {
 
   // --- approvals -------------------------------------------------------------------------------
 
+  /**
+   * Makes the policy that the store holds what the file says, which is less strict. On an env that needs approvals this
+   * needs one, as every change does.
+   */
+  async loosen(options: t.ChangeOptions = {}): Promise<Record<string, unknown>> {
+    return fromReply((await this.#call("init", { loosen: true }, options)).data) as Record<string, unknown>;
+  }
+
   /** Lists what waits for an approval; with `all`, also what is used, denied or expired. */
   async approvals(options: t.CallOptions & { readonly all?: boolean | undefined } = {}): Promise<t.Approval[]> {
     return fromReply((await this.#call("approvals", {}, options)).data) as t.Approval[];

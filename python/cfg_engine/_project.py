@@ -402,6 +402,23 @@ class Project(SyncCalls):
         """Create the history tables beside yours. A second call changes nothing."""
         return _results.init(self._run("init", {"dry_run": dry_run}))
 
+    def loosen(
+        self,
+        *,
+        message: str | Sequence[str] = "",
+        author: str | None = None,
+        approval: str | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Make the policy that the store holds what the file says, which is less strict.
+
+        On an env that needs approvals this needs one, as every change does.
+        """
+        args = {"loosen": True, "message": message, "author": author, "approval": approval, "dry_run": dry_run}
+        answer = self._run("init", args)
+        data: dict[str, Any] = answer.data()
+        return data
+
     def approvals(self, *, all: bool = False) -> Rows:
         """List what waits for an approval; with ``all``, also what is used, denied or expired."""
         answer = self._run("approvals", {"all": all})

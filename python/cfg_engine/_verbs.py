@@ -30,6 +30,7 @@ __all__ = [
     "init",
     "link",
     "log",
+    "loosen",
     "points",
     "redact",
     "restore",
@@ -348,6 +349,21 @@ def init(
 ) -> InitReport:
     """Create the history tables beside yours. A second call changes nothing."""
     return _default.project(env).init(dry_run=dry_run)
+
+
+def loosen(
+    *,
+    message: str | Sequence[str] = '',
+    author: str | None = None,
+    approval: str | None = None,
+    dry_run: bool = False,
+    env: str | None = None,
+) -> dict[str, Any]:
+    """Make the policy that the store holds what the file says, which is less strict.
+
+    On an env that needs approvals this needs one, as every change does.
+    """
+    return _default.project(env).loosen(message=message, author=author, approval=approval, dry_run=dry_run)
 
 
 def approvals(

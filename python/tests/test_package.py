@@ -61,7 +61,7 @@ def test_the_twin_has_the_same_verbs() -> None:
 
 VERBS_OF_THE_COMMAND = {
     # command: (function, options that a function cannot have, options under another name)
-    "init": ("init", {"database", "path", "uri", "db", "table", "id-field", "shape", "doc-column"}, {}),
+    "init": ("init loosen", {"loosen", "database", "path", "uri", "db", "table", "id-field", "shape", "doc-column"}, {}),
     "import": ("import_", set(), {}),
     "status": ("status", set(), {}),
     "get": ("get", {"file-form"}, {}),

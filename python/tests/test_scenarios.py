@@ -418,6 +418,15 @@ class Stage:
     def do_tags(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
         return done(list(project.tags()))
 
+    def do_approvals(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        return done(list(project.approvals(all=given.get("all", False))))
+
+    def do_approval(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        return done(project.approval(given["id"]))
+
+    def do_deny(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        return done(project.deny(given["id"], reason=given.get("reason", "")))
+
     def do_restore_all(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
         given["except_"] = given.pop("except", None)
         report = project.restore_all(**options(given))

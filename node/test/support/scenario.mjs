@@ -316,8 +316,8 @@ export class Stage {
     return (await this[`do_${verb}`]?.(cfg, given)) ?? Promise.reject(new Error(`no verb ${verb}`));
   }
 
-  options({ message, author, key, dry_run: dryRun, allow_secret: allowSecret }) {
-    return { message: message ?? "a scenario", author, idempotencyKey: key, dryRun, allowSecret };
+  options({ message, author, key, approval, dry_run: dryRun, allow_secret: allowSecret }) {
+    return { message: message ?? "a scenario", author, approval, idempotencyKey: key, dryRun, allowSecret };
   }
 
   base(given) {
@@ -470,6 +470,18 @@ export class Stage {
 
   async do_tags(cfg) {
     return ok(await cfg.tags());
+  }
+
+  async do_approvals(cfg, given) {
+    return ok(await cfg.approvals({ all: given.all }));
+  }
+
+  async do_approval(cfg, given) {
+    return ok(await cfg.approval(given.id));
+  }
+
+  async do_deny(cfg, given) {
+    return ok(await cfg.deny(given.id, { reason: given.reason }));
   }
 
   async do_restore_all(cfg, given) {

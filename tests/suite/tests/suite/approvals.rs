@@ -14,7 +14,7 @@ use cfg_engine::engine::{
 use cfg_engine::history::{Author, AuthorClass, EnvName, Reference, Seq, TagName};
 use cfg_engine::plan::{ApprovalState, Verb, public_key};
 use cfg_engine::{Error, Value};
-use cfg_engine_conformance::{Table, object};
+use cfg_engine_conformance::{Table, object, value};
 
 use crate::scenarios::Lines;
 use crate::stores::{Bed, because, settings};
@@ -645,6 +645,29 @@ async fn loosening_is_a_gated_change() {
         assert_eq!(bed.live("planner", "n").await, Value::from(5), "{}", bed.name());
         assert_eq!(code(loose.loosen(&because("again")).await.map(drop)), "nothing_to_loosen");
     }
+}
+
+/// A repair writes too; what needs none does not wait for one.
+#[tokio::test]
+async fn a_repair_needs_an_approval_and_links_do_not() {
+    let file = crate::damage::file().await;
+    let planner = crate::damage::record(&file.project, "planner");
+    for doc in [r#"{"n": 1}"#, r#"{"n": 2}"#] {
+        file.project.commit(&Commit::new(planner.clone(), value(doc)), &because("why")).await.unwrap();
+    }
+    let project = Project::new(Arc::clone(file.project.adapter()), strict());
+    project.init(false).await.unwrap();
+    file.db.execute("UPDATE config_history SET valid_to = valid_to - 1 WHERE seq = 1", []).unwrap();
+    let left = async || project.fsck(None).await.unwrap().findings.len();
+    assert_eq!(left().await, 1);
+    let asked = project.repair(&because("mend"), None).await.map(drop);
+    assert_eq!(left().await, 1);
+    let id = approved(&project, asked).await;
+    let under = Options { approval: Some(id), ..because("mend") };
+    project.repair(&under, None).await.unwrap();
+    assert_eq!(left().await, 0);
+    assert_eq!(code(project.repair(&under, None).await.map(drop)), "approval_used");
+    project.link(&[(planner, Seq(2))], "a1b2c3d4e5f6", &because("link")).await.unwrap();
 }
 
 /// Rows of one id that take turns: the verb that needs such a table.

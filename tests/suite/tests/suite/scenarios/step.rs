@@ -49,6 +49,7 @@ pub(super) fn options(with: &Value) -> Result<Options, Error> {
     let mut options = Options::message(text(with, "message").unwrap_or("a scenario"));
     options.author = text(with, "author").map(|id| Author { id: id.to_owned(), class: AuthorClass::Human });
     options.idempotency_key = text(with, "key").map(OpId::new).transpose()?;
+    options.approval = text(with, "approval").map(str::to_owned);
     options.dry_run = flag(with, "dry_run");
     options.allow_secret = flag(with, "allow_secret");
     Ok(options)
@@ -302,7 +303,7 @@ impl<'s> Stage<'s> {
                 of_report(&report, Value::Object(report.to_object()))
             }
             "commit" => self.commit(&project, with).await,
-            "tag" | "tags" | "restore_all" | "resume" | "points" => system::run(&project, verb, with).await,
+            "tag" | "tags" | "restore_all" | "resume" | "points" | "approvals" | "approval" | "deny" => system::run(&project, verb, with).await,
             "activate" | "undo" | "blame" | "link" => single::run(&project, verb, with).await,
             "restore" => {
                 let reference = Reference::parse(text(with, "ref").unwrap())?;
