@@ -12,11 +12,16 @@ pub(crate) struct Bound {
 }
 
 impl Cleared {
-    /// Binds the plan to an instant not earlier than `now` and later than every tip among its records.
+    /// Binds the plan to an instant not earlier than `now`, later than every tip among its records, and not
+    /// earlier than any moment since which a document is said to be live: that one was compared with the
+    /// store's clock, which may have been set back since. Were an entry valid from later than it is recorded,
+    /// the next change would not be the greatest in valid order.
     pub(crate) fn bind(&self, op_id: OpId, now: Timestamp) -> Bound {
         let plan = self.plan();
         let tips = plan.changes.iter().filter_map(|c| c.expected.as_ref()).map(|h| h.tip.recorded_at);
         let newest_tip = tips.chain(plan.upkeep.iter().filter_map(Upkeep::newest)).max();
+        let loaded = plan.changes.iter().flat_map(|c| &c.entries).filter_map(|entry| entry.valid_from).max();
+        let now = loaded.map_or(now, |valid_from| now.max(valid_from));
         let recorded_at = newest_tip.map_or(now, |tip| now.max(tip.plus_millis(1)));
         let mut changes = Vec::with_capacity(plan.changes.len());
         let mut shown = Vec::with_capacity(plan.changes.len());
