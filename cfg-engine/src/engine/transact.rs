@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::history::{Entry, Op, OpId, RecordKey, Timestamp};
 use crate::plan::gates::{OnRefusal, judge, preview, warnings};
 use crate::plan::{Base, Bound, Plan, PlanView, Planned, PlannedChange, Verb};
+use crate::planted;
 
 /// How often a change is planned anew before it is given up.
 const ATTEMPTS: u32 = 12;
@@ -67,7 +68,7 @@ impl Project {
         let op_id = key.cloned().unwrap_or_else(|| op_id(&*self.ids));
         let mut failed: BTreeMap<RecordKey, Error> = BTreeMap::new();
         let mut seen: Option<Seen> = None;
-        let mut uncertain = key.is_some() && !request.options.dry_run;
+        let mut uncertain = key.is_some() && !request.options.dry_run && !planted!("key-not-looked-up");
         let mut moved: BTreeMap<RecordKey, u32> = BTreeMap::new();
         for attempt in 0..ATTEMPTS {
             records.retain(|record| !failed.contains_key(record));
@@ -145,7 +146,7 @@ impl Project {
                         rows.extend(if own { self.written(&cleared.plan().changes, bound) } else { found.rows });
                         return Ok(Report { replayed: !own, ..finish(rows, failed, None) });
                     }
-                    uncertain |= matches!(error, AdapterError::UnknownOutcome);
+                    uncertain |= matches!(error, AdapterError::UnknownOutcome) && !planted!("unknown-commit-retried");
                     match settle(error, request.on_refusal, &mut moved)? {
                         Settled::Again => {}
                         Settled::Without(record, error) => drop(failed.insert(record, error)),
@@ -265,7 +266,8 @@ impl Project {
         changes: &[PlannedChange],
         op_id: &OpId,
     ) -> Result<Option<Report>, Error> {
-        if !matches!(error, AdapterError::UnknownOutcome | AdapterError::StaleHead { .. }) {
+        let is_open = matches!(error, AdapterError::UnknownOutcome | AdapterError::StaleHead { .. });
+        if !is_open || planted!("unknown-commit-retried") {
             return Ok(None);
         }
         let records: Vec<RecordKey> = changes.iter().map(|c| c.record.clone()).collect();

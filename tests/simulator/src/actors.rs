@@ -111,7 +111,10 @@ impl Actor {
                 8 => self.commit_several().await,
                 _ => self.remove().await,
             },
-            Role::Adopter => self.adopt().await,
+            Role::Adopter => match self.rng.below(2) {
+                0 => self.adopt().await,
+                _ => self.repair().await,
+            },
             Role::Restorer => match self.rng.below(5) {
                 0 | 1 => self.restore().await,
                 2 => self.restore_all().await,
@@ -185,14 +188,17 @@ impl Actor {
     }
 
     /// Reads, changes, writes with the base: the document as its author saw it plus his change.
-    async fn edited(&mut self, record: &RecordKey, word: u64) -> Option<CommitItem> {
+    async fn edited(&mut self, record: &RecordKey, word: u64, is_forced: bool) -> Option<CommitItem> {
         let read = self.project.get(record).await.ok()?;
         let mut doc = read.doc.clone();
         let object = doc.as_object_mut()?;
         object.insert("who", word);
         let n = object.get("n").and_then(Value::as_i64).unwrap_or(0);
         object.insert("n", n + 1);
-        let base = self.rng.permille(800).then_some(read.base);
+        let base = (is_forced || self.rng.permille(800)).then_some(read.base);
+        if let (Some(base), false, Some(number)) = (&base, is_forced, layout().number(record)) {
+            self.sim.lock().ledger.bases.push((word, number, base.seq));
+        }
         Some(CommitItem { record: record.clone(), content: Content::Document(doc), base })
     }
 
@@ -203,7 +209,8 @@ impl Actor {
     async fn commit(&mut self) {
         let (number, record) = self.record();
         let word = self.word(vec![number]);
-        let item = match self.edited(&record, word).await {
+        let force = self.rng.permille(100);
+        let item = match self.edited(&record, word, force).await {
             Some(item) => item,
             None if self.rng.permille(300) => {
                 CommitItem { record, content: Content::Document(self.new_document(word)), base: None }
@@ -211,7 +218,7 @@ impl Actor {
             None => return,
         };
         let mut commit = Commit::of(vec![item]);
-        commit.force = self.rng.permille(100);
+        commit.force = force;
         let outcome = self.project.commit(&commit, &forced(commit.force)).await;
         self.acknowledged(word, &outcome);
     }
@@ -238,7 +245,7 @@ impl Actor {
         let (number, record) = self.record();
         let word = self.word(vec![number]);
         let item = if self.rng.permille(500) {
-            let Some(item) = self.edited(&record, word).await else { return };
+            let Some(item) = self.edited(&record, word, false).await else { return };
             item
         } else {
             CommitItem { record, content: self.assignments(word), base: None }
@@ -263,7 +270,7 @@ impl Actor {
         let word = self.word(vec![one, two]);
         let mut items = Vec::new();
         for record in [first, second] {
-            match self.edited(&record, word).await {
+            match self.edited(&record, word, false).await {
                 Some(item) => items.push(item),
                 None => return,
             }
@@ -295,7 +302,8 @@ impl Actor {
         let mut restore = Restore::new(record, self.version());
         restore.force = self.rng.permille(200);
         restore.without_secrets = self.rng.permille(500);
-        let outcome = self.project.restore(&restore, &forced(restore.force)).await;
+        let is_forced = restore.force || restore.reference == Reference::Head;
+        let outcome = self.project.restore(&restore, &forced(is_forced)).await;
         self.told("restore", &outcome);
     }
 
@@ -325,7 +333,7 @@ impl Actor {
         restore.adopt_drift = self.rng.permille(500);
         restore.without_secrets = self.rng.permille(500);
         restore.prune = self.rng.permille(200);
-        let outcome = self.project.restore_all(&restore, &because(), None).await;
+        let outcome = self.project.restore_all(&restore, &forced(restore.adopt_drift), None).await;
         if let Err(error) = outcome {
             self.sim.lock().note("refused", &[], format_args!("restore --all: {error}"));
         }
@@ -375,9 +383,18 @@ impl Actor {
         let force = self.rng.permille(200);
         let as_of = self.rng.permille(300).then(|| self.sim.lock().now().plus_millis(-3000));
         let target = TagTarget::System { collection: None, as_of };
+        self.sim.lock().ledger.is_forced |= force;
         let set = SetTag { name: name.clone(), target, force };
         match self.project.set_tag(&set, &because()).await {
-            Ok(report) => self.sim.lock().note("tagged", &[report.records], format_args!("{name}")),
+            Ok(report) => {
+                let mut world = self.sim.lock();
+                world.note("tagged", &[report.records], format_args!("{name}"));
+                let meant = world.ledger.names.insert(name.to_string(), report.manifest.clone());
+                // Somebody may have moved it by force and never have been told.
+                if !force && meant.is_some_and(|meant| meant != report.manifest) && !world.ledger.is_forced {
+                    world.violation(format!("tag {name} was moved, and nobody asked for it"));
+                }
+            }
             Err(error) => self.sim.lock().note("refused", &[], format_args!("tag: {error}")),
         }
         self.ask_tag().await;
@@ -404,6 +421,13 @@ impl Actor {
                 self.sim.lock().violation(format!("tag {name}: {error}"));
             }
             Err(_) => {}
+        }
+    }
+
+    /// What a job does every night: it clears up behind programs that are gone, and mends what can be mended.
+    async fn repair(&mut self) {
+        if let Err(error) = self.project.repair(&because(), None).await {
+            self.sim.lock().note("refused", &[], format_args!("repair: {error}"));
         }
     }
 

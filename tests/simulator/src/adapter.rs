@@ -18,7 +18,7 @@ use crate::Store;
 use crate::announced;
 use crate::state::{State, StoredEntry, layout};
 use crate::transactions;
-use crate::world::{Sim, unreachable_store};
+use crate::world::Sim;
 
 /// One program's connection to the modelled store.
 pub(crate) struct SimAdapter {
@@ -400,9 +400,6 @@ impl StorageAdapter for SimAdapter {
         if matches!(outcome, Err(AdapterError::UnknownOutcome)) {
             if cfg_engine::planted!("unknown-commit-taken-for-done") {
                 return Ok(());
-            }
-            if cfg_engine::planted!("unknown-commit-taken-for-failed") {
-                return Err(unreachable_store());
             }
         }
         outcome

@@ -46,6 +46,9 @@ fn one_change(before: &State, after: &State, seen: &State, change: &Change, say:
     if !change.entries.is_empty() && before.head(record).map(|h| h.tip) != expected_tip(change) {
         say("it was planned on another tip".to_owned());
     }
+    if change.entries.iter().any(|entry| entry.header.op == Op::Force && entry.message != FORCED) {
+        say("it went on over a write around the tool, and nobody forced it".to_owned());
+    }
     // A commit says what its author had seen.
     if let [only] = change.entries.as_slice()
         && let (Op::Commit | Op::Delete, Some(base)) = (only.header.op, &only.header.base)
@@ -216,6 +219,24 @@ pub(crate) fn ledger(state: &State, ledger: &crate::ledger::Ledger, announced: b
             found.push(format!(
                 "commit {word} of {:?} was {told} and is there {times:?} times: {there:?}",
                 commit.records
+            ));
+        }
+    }
+    for (word, record, base) in &ledger.bases {
+        let is_it = |entry: &&&std::sync::Arc<StoredEntry>| {
+            entry.header.op == Op::Commit && word_of(entry.doc.as_deref()) == Some(*word)
+        };
+        let entries: Vec<_> = state.entries_of(*record).collect();
+        let Some(made) = entries.iter().find(is_it) else { continue };
+        // What was HEAD just before it: of what was written before, the greatest in valid order.
+        let before: Vec<Span> = (entries.iter())
+            .filter(|entry| entry.header.seq < made.header.seq && entry.header.op_id != made.header.op_id)
+            .map(|entry| entry.span())
+            .collect();
+        if head(&before) != *base {
+            found.push(format!(
+                "commit {word} of record {record}: its author had seen {base:?}, it came on {:?}",
+                head(&before)
             ));
         }
     }

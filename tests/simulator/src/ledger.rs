@@ -11,6 +11,8 @@ use cfg_engine::history::{Seq, Timestamp};
 pub(crate) struct Ledger {
     /// Commits by the word that each of them alone wrote.
     pub(crate) commits: BTreeMap<u64, Commit>,
+    /// The version that a commit's author had seen: word, record, number.
+    pub(crate) bases: Vec<(u64, u8, Option<Seq>)>,
     /// Entries that a verb said it wrote: record, number, id.
     pub(crate) written: Vec<(u8, Seq, EntryId)>,
     /// Answers about the past.
@@ -21,6 +23,10 @@ pub(crate) struct Ledger {
     pub(crate) clock_sets: u64,
     /// Nobody starts anything any more.
     pub(crate) is_over: bool,
+    /// Somebody moved a tag by force, or tried to.
+    pub(crate) is_forced: bool,
+    /// What names of tags mean.
+    pub(crate) names: BTreeMap<String, String>,
     /// Content that the engine wrote over, to be found in history in the end.
     pub(crate) replaced: Vec<(u8, cfg_engine::document::Oid)>,
 }

@@ -85,7 +85,7 @@ pub(crate) fn writes(change: &Change, rows: &Rows) -> Result<Vec<RowWrite>, Adap
         }
         LiveWrite::Seed(doc) => {
             let value = seeded(collection, record, doc)?;
-            if !rows.live.is_empty() && !planted!("seed-beside-live") {
+            if !rows.live.is_empty() {
                 return Err(AdapterError::LiveRule { record: record.clone() });
             }
             written(&value)?;

@@ -34,10 +34,16 @@ pub struct Run {
 /// How many steps may be taken after the schedule's own, until everything is at rest.
 const REST: u64 = 4000;
 
+/// After these steps a change is half done: so many times as likely a program dies there.
+const RISKY: [(&str, u32); 7] =
+    [("live", 2), ("history", 4), ("send commit", 4), ("mark", 8), ("entry", 8), ("close", 8), ("head", 8)];
+
 struct Task {
     /// The program, or 0 for what is on its way by itself.
     who: u64,
     future: BoxFuture<'static, ()>,
+    /// Up to which step it stands still.
+    until: u64,
 }
 
 /// Runs one seed for so many steps, and then until everything is at rest.
@@ -102,7 +108,7 @@ impl Schedule {
         let who = self.sim.lock().fresh();
         self.sim.lock().note("start", &[who], format_args!("{who}: {role:?}"));
         let future = actors::run(self.sim.clone(), who, self.seed, role);
-        self.tasks.push(Task { who, future: Box::pin(future) });
+        self.tasks.push(Task { who, future: Box::pin(future), until: 0 });
     }
 
     /// Lets chance take one step.
@@ -113,13 +119,24 @@ impl Schedule {
             self.sim.lock().write_around();
         }
         let arrived = std::mem::take(&mut self.sim.lock().background);
-        self.tasks.extend(arrived.into_iter().map(|future| Task { who: 0, future }));
-        if self.tasks.is_empty() {
+        self.tasks.extend(arrived.into_iter().map(|future| Task { who: 0, future, until: 0 }));
+        let awake: Vec<usize> = (0..self.tasks.len()).filter(|n| self.tasks[*n].until < self.taken).collect();
+        if awake.is_empty() {
             return;
         }
-        let at = self.rng.index(self.tasks.len());
-        if self.tasks[at].who != 0 && self.rng.permille(rates.crash) {
-            let Task { who, future } = self.tasks.swap_remove(at);
+        let at = self.rng.pick(&awake);
+        if self.rng.permille(rates.stall) {
+            self.tasks[at].until = self.taken + self.rng.pick(&[15, 60, 120]);
+            let who = self.tasks[at].who;
+            self.sim.lock().note("stall", &[who], format_args!("of {who}"));
+            return;
+        }
+        // In the middle of a change more can go wrong.
+        let last = self.sim.lock().last.get(&self.tasks[at].who).copied();
+        let times = last.and_then(|last| RISKY.iter().find(|(step, _)| *step == last)).map_or(1, |(_, times)| *times);
+        let crash = rates.crash * times;
+        if self.tasks[at].who != 0 && self.rng.permille(crash) {
+            let Task { who, future, .. } = self.tasks.swap_remove(at);
             self.sim.lock().note("crash", &[who], format_args!("of {who}"));
             drop(future);
             self.sim.lock().connected.remove(&who);
@@ -146,7 +163,7 @@ impl Schedule {
         }
         for _ in 0..REST {
             let arrived = std::mem::take(&mut self.sim.lock().background);
-            self.tasks.extend(arrived.into_iter().map(|future| Task { who: 0, future }));
+            self.tasks.extend(arrived.into_iter().map(|future| Task { who: 0, future, until: 0 }));
             if self.tasks.is_empty() {
                 break;
             }

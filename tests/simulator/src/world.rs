@@ -38,6 +38,10 @@ pub(crate) struct Rates {
     pub(crate) raw: u32,
     /// The store's clock is set.
     pub(crate) clock: u32,
+    /// Everybody waits longer than a batch's time may be late.
+    pub(crate) pause: u32,
+    /// A program stands still for a while: a laptop that is closed, a long collection of garbage.
+    pub(crate) stall: u32,
     /// A read is delivered in pieces, with other things in between.
     pub(crate) slow: u32,
 }
@@ -51,11 +55,14 @@ impl Rates {
             twice: rng.pick(&[0, 50, 200]),
             raw: rng.pick(&[0, 15, 50, 120]),
             clock: rng.pick(&[0, 0, 5, 20]),
+            pause: rng.pick(&[0, 0, 5, 15]),
+            stall: rng.pick(&[0, 10, 30, 60]),
             slow: rng.pick(&[0, 200, 600]),
         }
     }
 
-    pub(crate) const NONE: Rates = Rates { transient: 0, crash: 0, unknown: 0, twice: 0, raw: 0, clock: 0, slow: 0 };
+    pub(crate) const NONE: Rates =
+        Rates { transient: 0, crash: 0, unknown: 0, twice: 0, raw: 0, clock: 0, pause: 0, stall: 0, slow: 0 };
 }
 
 /// The world, shared.
@@ -77,6 +84,8 @@ pub(crate) struct World {
     pub(crate) orphans: BTreeMap<u64, u32>,
     /// Programs that are connected.
     pub(crate) connected: BTreeSet<u64>,
+    /// The last step of each program.
+    pub(crate) last: BTreeMap<u64, &'static str>,
     /// What is on its way and arrives later.
     pub(crate) background: Vec<BoxFuture<'static, ()>>,
     pub(crate) ledger: Ledger,
@@ -110,7 +119,12 @@ pub(crate) fn unreachable_store() -> AdapterError {
 impl Sim {
     pub(crate) fn new(seed: u64, store: Store, verbose: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let rates = Rates::of(&mut rng);
+        let mut rates = Rates::of(&mut rng);
+        if store.is_announced() {
+            // Where nothing is atomic, what is left behind is what matters.
+            rates.crash = rng.pick(&[0, 10, 20, 40]);
+            rates.stall = rng.pick(&[0, 30, 60, 100]);
+        }
         Sim(Arc::new(Mutex::new(World {
             store,
             rng,
@@ -121,6 +135,7 @@ impl Sim {
             timed: BTreeMap::new(),
             orphans: BTreeMap::new(),
             connected: BTreeSet::new(),
+            last: BTreeMap::new(),
             background: Vec::new(),
             ledger: Ledger::default(),
             trace: Trace::new(verbose),
@@ -138,7 +153,9 @@ impl Sim {
     /// A step of somebody, before which anybody else may take some.
     pub(crate) async fn step(&self, who: u64, what: &'static str) {
         Turn(false).await;
-        self.lock().trace.event(what, &[who], format_args!("by {who}"));
+        let mut world = self.lock();
+        world.trace.event(what, &[who], format_args!("by {who}"));
+        world.last.insert(who, what);
     }
 
     /// A step that reaches the store or not.
@@ -183,7 +200,8 @@ impl World {
 
     /// Lets time pass, and whatever depends on it.
     pub(crate) fn tick(&mut self) {
-        let passed = self.rng.below(60);
+        let pause = self.rates.pause;
+        let passed = if self.rng.permille(pause) { 2500 } else { self.rng.below(60) };
         self.mono += passed;
         self.wall += passed as i64;
         let mut gone = Vec::new();

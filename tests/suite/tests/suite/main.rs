@@ -11,6 +11,7 @@ mod interposed;
 mod model;
 mod mongodb;
 mod outcomes;
+mod planted;
 mod postgres;
 mod races;
 mod scenarios;
