@@ -21,13 +21,30 @@ macro_rules! planted {
     };
 }
 
+/// Says that a change has come this far: where a test kills the program.
+#[macro_export]
+#[cfg(feature = "planted-bugs")]
+macro_rules! reached {
+    ($name:literal) => {
+        $crate::planted::reach($name)
+    };
+}
+
+/// Says that a change has come this far: to nobody.
+#[macro_export]
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! reached {
+    ($name:literal) => {};
+}
+
 #[cfg(feature = "planted-bugs")]
 mod chosen {
-    use std::sync::RwLock;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{OnceLock, RwLock};
 
     static IS_ANY: AtomicBool = AtomicBool::new(false);
     static NAME: RwLock<String> = RwLock::new(String::new());
+    static THEN: OnceLock<fn()> = OnceLock::new();
 
     /// Chooses the bug that is made from now on, in the whole process; `None` for none.
     pub fn choose(name: Option<&str>) {
@@ -41,7 +58,21 @@ mod chosen {
     pub fn is_chosen(name: &str) -> bool {
         IS_ANY.load(Ordering::Acquire) && NAME.read().is_ok_and(|chosen| *chosen == name)
     }
+
+    /// Says what happens at the point that is chosen by its name; only the first time in a process.
+    pub fn at_chosen(then: fn()) {
+        let _ = THEN.set(then);
+    }
+
+    /// Does what happens at this point.
+    pub fn reach(name: &str) {
+        if is_chosen(name)
+            && let Some(then) = THEN.get()
+        {
+            then();
+        }
+    }
 }
 
 #[cfg(feature = "planted-bugs")]
-pub use chosen::{choose, is_chosen};
+pub use chosen::{at_chosen, choose, is_chosen, reach};

@@ -89,6 +89,7 @@ async fn apply_change(
     };
     let intent = intent(store, prepared.batch, change, head);
     lock(store, record, &intent).await?;
+    cfg_engine::reached!("mongodb/announced");
     // Nobody else moves the head from here on; somebody may have done it before.
     let written = match check(store, sessions, prepared).await {
         Ok(()) => write_live(store, sessions, prepared).await,
@@ -99,10 +100,12 @@ async fn apply_change(
         let is_done = settle(store, &mut sessions.history, &intent).await?;
         return if is_done { Ok(()) } else { Err(error) };
     }
+    cfg_engine::reached!("mongodb/live-written");
     if !mark(store, record, prepared.batch.op_id().as_str()).await? {
         // It took so long that somebody thought this program gone.
         return Err(AdapterError::UnknownOutcome);
     }
+    cfg_engine::reached!("mongodb/marked");
     // What fails now is finished by whoever comes next.
     finish(store, &mut sessions.history, &intent).await.map_err(|error| {
         tracing::warn!(%error, "a change is written and its history is not yet: it is finished by the next reconcile");
@@ -258,6 +261,7 @@ async fn finish(store: &Store, session: &mut ClientSession, intent: &RawDocument
         Err(Failed::Write { code, .. }) => Err(store.place.command(code, "")),
     };
     run_all(session, &store.names.history, &statements).await?;
+    cfg_engine::reached!("mongodb/entries-written");
     let key = intent.get_document("_id").map_err(|_| broken())?;
     let head = intent.get_document("head").map_err(|_| broken())?;
     if !head.is_empty() {
@@ -271,6 +275,7 @@ async fn finish(store: &Store, session: &mut ClientSession, intent: &RawDocument
         let head = rawdoc! { "q": q, "u": { "$set": head.to_owned() }, "upsert": true };
         run_all(session, &store.names.heads, &[head]).await?;
     }
+    cfg_engine::reached!("mongodb/head-written");
     drop_intent(store, &read_record(key)?, intent.get_str("op_id").map_err(|_| broken())?).await
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn apply(conn: &Conn, batch: &Prepared) -> Result<(), AdapterError> {
         batch.changes.iter().map(|change| check_head(conn, &sql, change)).collect::<Result<Vec<Standing>, _>>()?;
     check_objects(conn, &sql, batch)?;
     check_clock(conn, batch, &standing)?;
+    cfg_engine::reached!("sqlite/checked");
     for (change, standing) in batch.changes.iter().zip(standing) {
         write_change(conn, &catalog, &sql, change, standing)?;
     }
@@ -213,6 +214,7 @@ fn write_change(
     let record = &change.record;
     let before = returning::find(conn, change, standing.record_no)?;
     live_write::write(conn, catalog, change, before.as_ref())?;
+    cfg_engine::reached!("sqlite/live-written");
     if change.entries.is_empty() && standing.head.is_none() && !change.is_mended {
         return Ok(());
     }
@@ -225,6 +227,7 @@ fn write_change(
     };
     for entry in &change.entries {
         insert_entry(conn, sql, record_no, change, entry, before.as_ref())?;
+        cfg_engine::reached!("sqlite/entry-written");
     }
     for (seq, valid_to, superseded_at) in change.closed.iter().filter(|_| !planted!("interval-not-closed")) {
         let closed = conn.statement(&sql.close)?.execute([*valid_to, *superseded_at, record_no, *seq]).sql()?;

@@ -232,8 +232,12 @@ fn transaction(conn: &Conn, batches: &[&Prepared]) -> Ended {
         let _ = conn.db.execute_batch("ROLLBACK");
         return Ended::Decided(outcomes);
     }
+    cfg_engine::reached!("sqlite/before-commit");
     match conn.statement("COMMIT").map(|mut commit| commit.execute([])) {
-        Ok(Ok(_)) => Ended::Decided(outcomes),
+        Ok(Ok(_)) => {
+            cfg_engine::reached!("sqlite/committed");
+            Ended::Decided(outcomes)
+        }
         Ok(Err(error)) => not_committed(conn, batches, outcomes, &error),
         Err(error) => all(error),
     }

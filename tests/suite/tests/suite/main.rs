@@ -8,6 +8,7 @@ mod damage;
 mod histories;
 mod incumbents;
 mod interposed;
+mod kills;
 mod model;
 mod mongodb;
 mod outcomes;

@@ -26,7 +26,7 @@ pub(crate) fn choose() {
 /// Runs the contract on SQLite in a process that has a bug; returns the cases that fail.
 fn failing(bug: Option<&str>) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["adapters::sqlite_", "--test-threads=2"]).env_remove("NEXTEST").stderr(Stdio::null());
+    command.args(["adapters::sqlite_row", "--test-threads=2"]).env("RUST_BACKTRACE", "0").stderr(Stdio::null());
     if let Some(bug) = bug {
         command.env(CHOSEN, bug);
     }
