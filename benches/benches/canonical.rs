@@ -1,5 +1,6 @@
 //! How fast a document becomes its oid, against hashing alone and against an RFC 8785 library.
 
+use cfg_engine_benches as _;
 use std::fmt::Write as _;
 use std::hint::black_box;
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr)]
 
+use cfg_engine_benches as _;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

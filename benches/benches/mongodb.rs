@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use cfg_engine_benches as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! The whole system at a moment, on SQLite: a tag, the dry run of a restore, and blame over a long history.
 
+use cfg_engine_benches as _;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;

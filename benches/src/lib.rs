@@ -10,6 +10,10 @@ use cfg_engine::history::{
     Author, AuthorClass, EntryHeader, MessageHash, Op, OpId, RecordKey, Seq, Span, Timestamp, insert,
 };
 
+/// As in `cfg`, the wheel and the Node package: `docs/decisions/0056-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A document of about `size` bytes.
 pub fn document(n: usize, size: usize) -> String {
     let mut text = format!(

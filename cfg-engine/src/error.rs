@@ -2,9 +2,10 @@
 
 use crate::adapter::{AdapterError, HeadState, Strays};
 use crate::config::LiveRuleError;
-use crate::document::{CanonicalError, FieldPath, ParseError, Step};
+use crate::document::{CanonicalError, FieldPath, Object, ParseError, Step};
 use crate::history::{NameError, RecordKey, ReferenceError, Seq, TimeError};
 use crate::outcome::EXIT_PRECEDENCE;
+use crate::plan::ApprovalState;
 
 /// What a caller can do about an error. Status word and exit code derive from it in
 /// [`outcome::TABLE`](crate::outcome::TABLE).
@@ -266,6 +267,30 @@ pub enum Error {
         /// The env.
         env: String,
     },
+    /// A human has to approve: the plan is stored, and nothing of it was applied.
+    #[error("env {env} needs an approval: {}", waiting(state, id))]
+    ApprovalRequired {
+        /// The env.
+        env: String,
+        /// The request.
+        id: String,
+        /// Pending, approved, expired.
+        state: ApprovalState,
+        /// What is shown of the request, with its plan.
+        request: Box<Object>,
+    },
+    /// A human said no.
+    #[error("approval {id} was denied by {by}{}", because(reason))]
+    ApprovalDenied {
+        /// The env.
+        env: String,
+        /// The request.
+        id: String,
+        /// Who said no.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// The configuration or the store's tables are not as needed.
     #[error("{problem}")]
     Setup {
@@ -285,6 +310,18 @@ pub enum Error {
     /// The store failed.
     #[error("{0}")]
     Storage(AdapterError),
+}
+
+fn waiting(state: &ApprovalState, id: &str) -> String {
+    match state {
+        ApprovalState::Approved => format!("{id} is approved and was not given"),
+        ApprovalState::Expired => format!("{id} has expired"),
+        state => format!("{id} is {state}"),
+    }
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
 fn at(seq: &Option<Seq>) -> String {
@@ -379,6 +416,16 @@ impl Error {
         Error::Refused { problem: problem.into(), hint: hint.into(), record: Some(record.clone()), code }
     }
 
+    pub(crate) fn expired(env: &str, id: &str, expires_at: crate::history::Timestamp) -> Self {
+        let request = Object::new().with("approval_id", id).with("expires_at", expires_at.to_string());
+        Error::ApprovalRequired {
+            env: env.to_owned(),
+            id: id.to_owned(),
+            state: ApprovalState::Expired,
+            request: Box::new(request),
+        }
+    }
+
     pub(crate) fn other_env(record: &RecordKey, env: &crate::history::EnvName) -> Self {
         Error::refused_for(
             record,
@@ -416,7 +463,8 @@ impl Error {
             | Error::SecretMoved { .. }
             | Error::SecretsNeeded { .. }
             | Error::TooMany { .. } => ErrorKind::Refused,
-            Error::Gated { .. } => ErrorKind::NeedsApproval,
+            Error::Gated { .. } | Error::ApprovalRequired { .. } => ErrorKind::NeedsApproval,
+            Error::ApprovalDenied { .. } => ErrorKind::Declined,
             Error::Setup { .. } => ErrorKind::BadConfig,
             Error::Storage(error) => match error {
                 AdapterError::Busy | AdapterError::StaleObject { .. } => ErrorKind::Conflict,
@@ -460,6 +508,9 @@ impl Error {
             Error::SecretsNeeded { .. } => "secrets_needed",
             Error::TooMany { .. } => "batch_too_large",
             Error::Gated { .. } => "gated",
+            Error::ApprovalRequired { state: ApprovalState::Expired, .. } => "approval_expired",
+            Error::ApprovalRequired { .. } => "approval_required",
+            Error::ApprovalDenied { .. } => "approval_denied",
             Error::Setup { .. } => "setup",
             Error::Contended { .. } => "contended",
             Error::Storage(error) => match error {
@@ -535,7 +586,17 @@ impl Error {
                 fields.first().map(ToString::to_string).unwrap_or_default()
             ),
             Error::TooMany { .. } => "split the change; each part is atomic by itself".to_owned(),
-            Error::Gated { .. } => "this version cannot ask for approvals yet; nothing was written".to_owned(),
+            Error::Gated { .. } => "nothing was written; ask for an approval with the verb itself".to_owned(),
+            Error::ApprovalRequired { id, env, state: ApprovalState::Approved, .. } => {
+                format!("apply it: the same call with --approval {id} --env {env}")
+            }
+            Error::ApprovalRequired { state: ApprovalState::Expired, .. } => {
+                "ask anew: the same call without --approval".to_owned()
+            }
+            Error::ApprovalRequired { id, env, .. } => format!(
+                "look: cfg approval show {id} --env {env}   a human approves: cfg approve {id} --env {env}   then the same call with --approval {id}"
+            ),
+            Error::ApprovalDenied { .. } => "talk to who denied it; trying again asks for the same".to_owned(),
             Error::Contended { .. } => "try again".to_owned(),
             Error::Storage(error) => match error {
                 AdapterError::Setup { hint, .. } => hint.clone(),

@@ -128,6 +128,12 @@ impl Error {
                 });
                 data.insert("failed", rows.collect::<Vec<_>>());
             }
+            Error::ApprovalRequired { request, .. } => data = request.as_ref().clone(),
+            Error::ApprovalDenied { id, by, reason, .. } => {
+                data.insert("approval_id", id.as_str());
+                data.insert("denied_by", by.as_str());
+                data.insert("reason", reason.as_str());
+            }
             Error::UnusableIds { strays } => {
                 data.insert("collection", strays.collection.as_str());
                 data.insert("rows", strays.rows);

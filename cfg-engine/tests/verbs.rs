@@ -301,7 +301,7 @@ async fn an_env_that_becomes_gated_is_gated_for_whoever_has_it_open() {
     Project::new(adapter, gated).init(false).await.unwrap();
     clock.advance(Duration::from_secs(1));
     let refused = project.commit(&commit(2), &Options::message("second")).await.unwrap_err();
-    assert!(matches!(refused, Error::Gated { .. }), "{refused}");
+    assert!(matches!(refused, Error::ApprovalRequired { .. }), "{refused}");
     assert_eq!(project.get(&planner).await.unwrap().base.seq, Some(Seq(1)));
 }
 

@@ -80,8 +80,13 @@ export class RefusedError extends CfgError {}
 export class BadConfigError extends CfgError {}
 /** The database failed: try later, or mend it. */
 export class StorageError extends CfgError {}
-/** A human has to approve. */
-export class NeedsApprovalError extends CfgError {}
+/** A human has to approve: then the same call with `approval`. */
+export class NeedsApprovalError extends CfgError {
+  /** What to wait for. */
+  get approvalId(): string | undefined {
+    return this.data["approvalId"] as string | undefined;
+  }
+}
 /** A human said no. */
 export class DeclinedError extends CfgError {}
 

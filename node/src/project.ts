@@ -95,6 +95,34 @@ export class Project {
     return judged(await this.#call("init", {}, options));
   }
 
+  // --- approvals -------------------------------------------------------------------------------
+
+  /** Lists what waits for an approval; with `all`, also what is used, denied or expired. */
+  async approvals(options: t.CallOptions & { readonly all?: boolean | undefined } = {}): Promise<t.Approval[]> {
+    return fromReply((await this.#call("approvals", {}, options)).data) as t.Approval[];
+  }
+
+  /** Shows a request for approval with its whole plan. */
+  async approval(id: string, options: t.CallOptions = {}): Promise<t.ApprovalShown> {
+    return fromReply((await this.#call("approval", { id }, options)).data) as t.ApprovalShown;
+  }
+
+  /**
+   * Hands in a signed statement, as `cfg approve ID --sign KEYFILE --print` prints it. A program has no terminal
+   * that counts, and no argument approves anything by itself.
+   */
+  async approve(id: string, statement: t.SignedStatement, options: t.CallOptions = {}): Promise<t.Approval> {
+    return fromReply((await this.#call("approve", { id, statement }, options)).data) as t.Approval;
+  }
+
+  /** Says no to a plan: whoever asked for it gets a `DeclinedError`. */
+  async deny(
+    id: string,
+    options: t.CallOptions & { readonly reason?: string | undefined } = {},
+  ): Promise<t.Approval> {
+    return fromReply((await this.#call("deny", { id }, options)).data) as t.Approval;
+  }
+
   // --- reading ---------------------------------------------------------------------------------
 
   /** Reads a live document with its base, secrets masked. */

@@ -4,7 +4,7 @@
 const OPAQUE = new Set(["doc", "meta", "config_id", "before", "after", "value"]);
 
 /** Members that are instants. */
-const TIMES = new Set(["recorded_at", "valid_from", "valid_to", "superseded_at", "staged_at", "as_of", "at"]);
+const TIMES = new Set(["recorded_at", "valid_from", "valid_to", "superseded_at", "staged_at", "as_of", "at", "requested_at", "expires_at"]);
 
 const camelNames = new Map<string, string>();
 

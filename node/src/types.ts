@@ -54,6 +54,8 @@ export interface ChangeOptions extends CallOptions {
   readonly dryRun?: boolean | undefined;
   /** Lets something that looks like a secret pass; this is recorded. */
   readonly allowSecret?: boolean | undefined;
+  /** The approval under which it is done, on an env that needs one: the `approvalId` that this very call gave. */
+  readonly approval?: string | undefined;
 }
 
 /** What a commit lets pass. */
@@ -418,6 +420,48 @@ export interface Tag {
   readonly author: Author;
   readonly message: string;
   readonly recordedAt: Date;
+}
+
+/** A request for approval. */
+export interface Approval {
+  readonly approvalId: string;
+  readonly env: string;
+  readonly state: "pending" | "approved" | "applying" | "used" | "denied" | "expired";
+  readonly verb: string;
+  readonly planOid: string;
+  readonly author: Author;
+  /** The user of the operating system who asked. */
+  readonly requestedBy: string | null;
+  readonly message: string;
+  /** Whether it goes over what others did. */
+  readonly forced: boolean;
+  /** How many records it changes. */
+  readonly records: number;
+  readonly requestedAt: Date;
+  readonly expiresAt: Date;
+  readonly approvedBy: readonly { readonly by: string; readonly provider: string; readonly at: Date }[];
+  readonly denied: { readonly by: string; readonly reason: string; readonly at: Date } | null;
+  readonly appliedBy: string | null;
+}
+
+/** A request with its plan. */
+export interface ApprovalShown extends Approval {
+  /** What it writes of the engine's own objects. */
+  readonly objects: readonly unknown[];
+  /** What it would do to each record, as a dry run shows it. */
+  readonly changes: readonly unknown[];
+  /** Whether what is stored is what the plan's address says. */
+  readonly intact: boolean;
+}
+
+/** What `cfg approve ID --sign KEYFILE --print` prints. */
+export interface SignedStatement {
+  readonly v: number;
+  readonly env: string;
+  readonly approval: string;
+  readonly plan_oid: string;
+  readonly by: string;
+  readonly signature: string;
 }
 
 /** Which version a field comes from. */

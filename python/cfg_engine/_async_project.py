@@ -340,6 +340,32 @@ class Project(AsyncCalls):
         """Create the history tables beside yours. A second call changes nothing."""
         return _results.init(await self._run("init", {"dry_run": dry_run}))
 
+    async def approvals(self, *, all: bool = False) -> Rows:
+        """List what waits for an approval; with ``all``, also what is used, denied or expired."""
+        answer = await self._run("approvals", {"all": all})
+        return Rows(answer.data())
+
+    async def approval(self, id: str) -> dict[str, Any]:
+        """Show a request for approval with its whole plan."""
+        answer = await self._run("approval", {"id": id})
+        data: dict[str, Any] = answer.data()
+        return data
+
+    async def approve(self, id: str, *, statement: Mapping[str, Any]) -> dict[str, Any]:
+        """Hand in a signed statement, as ``cfg approve ID --sign KEYFILE --print`` prints it.
+
+        A program has no terminal that counts, and no argument approves anything by itself.
+        """
+        answer = await self._run("approve", {"id": id, "statement": statement})
+        data: dict[str, Any] = answer.data()
+        return data
+
+    async def deny(self, id: str, *, reason: str = "") -> dict[str, Any]:
+        """Say no to a plan: whoever asked for it gets a :class:`~cfg_engine.DeclinedError`."""
+        answer = await self._run("deny", {"id": id, "reason": reason})
+        data: dict[str, Any] = answer.data()
+        return data
+
     async def commit(
         self,
         id: Any = None,

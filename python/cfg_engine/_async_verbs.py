@@ -9,11 +9,15 @@ __all__ = [
     "address",
     "adopt",
     "apply_doc",
+    "approval",
+    "approvals",
+    "approve",
     "as_of",
     "batch",
     "blame",
     "commit",
     "commit_all",
+    "deny",
     "diff",
     "documents",
     "edit",
@@ -301,6 +305,47 @@ async def init(
 ) -> InitReport:
     """Create the history tables beside yours. A second call changes nothing."""
     return await _default.project(env).init(dry_run=dry_run)
+
+
+async def approvals(
+    *,
+    all: bool = False,
+    env: str | None = None,
+) -> Rows:
+    """List what waits for an approval; with ``all``, also what is used, denied or expired."""
+    return await _default.project(env).approvals(all=all)
+
+
+async def approval(
+    id: str,
+    *,
+    env: str | None = None,
+) -> dict[str, Any]:
+    """Show a request for approval with its whole plan."""
+    return await _default.project(env).approval(id)
+
+
+async def approve(
+    id: str,
+    *,
+    statement: Mapping[str, Any],
+    env: str | None = None,
+) -> dict[str, Any]:
+    """Hand in a signed statement, as ``cfg approve ID --sign KEYFILE --print`` prints it.
+
+    A program has no terminal that counts, and no argument approves anything by itself.
+    """
+    return await _default.project(env).approve(id, statement=statement)
+
+
+async def deny(
+    id: str,
+    *,
+    reason: str = '',
+    env: str | None = None,
+) -> dict[str, Any]:
+    """Say no to a plan: whoever asked for it gets a :class:`~cfg_engine.DeclinedError`."""
+    return await _default.project(env).deny(id, reason=reason)
 
 
 async def commit(

@@ -48,6 +48,8 @@ class CfgError(Exception):
         self.env = env
         self.collection = collection
         self.config_id = config_id
+        if isinstance(self, ApprovalRequired) and isinstance(data, dict):
+            self.approval_id = data.get("approval_id")
 
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
@@ -86,7 +88,7 @@ class StorageError(CfgError):
 
 
 class ApprovalRequired(CfgError):
-    """A human has to approve. ``approval_id`` is what to wait for, where one was asked."""
+    """A human has to approve. ``approval_id`` is what to wait for, and then the ``approval`` of the same call."""
 
     status = "needs_human_ok"
     exit_code = 4

@@ -340,6 +340,32 @@ class Project(SyncCalls):
         """Create the history tables beside yours. A second call changes nothing."""
         return _results.init(self._run("init", {"dry_run": dry_run}))
 
+    def approvals(self, *, all: bool = False) -> Rows:
+        """List what waits for an approval; with ``all``, also what is used, denied or expired."""
+        answer = self._run("approvals", {"all": all})
+        return Rows(answer.data())
+
+    def approval(self, id: str) -> dict[str, Any]:
+        """Show a request for approval with its whole plan."""
+        answer = self._run("approval", {"id": id})
+        data: dict[str, Any] = answer.data()
+        return data
+
+    def approve(self, id: str, *, statement: Mapping[str, Any]) -> dict[str, Any]:
+        """Hand in a signed statement, as ``cfg approve ID --sign KEYFILE --print`` prints it.
+
+        A program has no terminal that counts, and no argument approves anything by itself.
+        """
+        answer = self._run("approve", {"id": id, "statement": statement})
+        data: dict[str, Any] = answer.data()
+        return data
+
+    def deny(self, id: str, *, reason: str = "") -> dict[str, Any]:
+        """Say no to a plan: whoever asked for it gets a :class:`~cfg_engine.DeclinedError`."""
+        answer = self._run("deny", {"id": id, "reason": reason})
+        data: dict[str, Any] = answer.data()
+        return data
+
     def commit(
         self,
         id: Any = None,

@@ -419,7 +419,7 @@ def test_a_gated_env_is_never_merely_inherited(tmp_path: Path, monkeypatch: pyte
     cfg.init(env="prod")
     with pytest.raises(cfg.ApprovalRequired) as needed:
         cfg.commit("a", {"n": 1}, message="m", env="prod")
-    assert needed.value.status == "needs_human_ok" and needed.value.approval_id is None
+    assert needed.value.status == "needs_human_ok" and needed.value.approval_id
     monkeypatch.setenv("CFG_CONFIRM_AMBIENT_PROD", "1")
     assert cfg.whoami()["env"] == "prod"
     # Another env in the same process, by its name or by the variable.

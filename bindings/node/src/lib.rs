@@ -11,3 +11,7 @@ mod project;
 mod reply;
 mod runtime;
 mod text;
+
+/// Documents are many small allocations; see `docs/decisions/0056-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

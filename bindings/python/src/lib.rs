@@ -13,6 +13,10 @@ mod values_out;
 
 use pyo3::prelude::*;
 
+/// Documents are many small allocations; see `docs/decisions/0056-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// `cfg_engine._native`.
 #[pymodule]
 mod _native {

@@ -64,6 +64,7 @@ fn block_on(context: &Context, verb: Verb) -> Result<u8, Error> {
         match done {
             Ok(code) => code,
             Err(error) => {
+                verbs::approvals::asked(context, &error).await;
                 context.out.error(&error);
                 if let Some(hint) = context.nearest(&error).await {
                     context.out.hint(&hint);
@@ -96,6 +97,10 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Blame(args) => verbs::blame::run(context, args).await,
         Verb::Adopt(args) => verbs::adopt::run(context, args).await,
         Verb::Rm(args) => verbs::rm::run(context, args).await,
+        Verb::Approvals(args) => verbs::approvals::list(context, args).await,
+        Verb::Approval(args) => verbs::approvals::show(context, args).await,
+        Verb::Approve(args) => verbs::approvals::approve(context, args).await,
+        Verb::Deny(args) => verbs::approvals::deny(context, args).await,
         Verb::Export(args) => verbs::export::run(context, args).await,
         Verb::Fsck(args) => verbs::fsck::run(context, args).await,
         Verb::Refs(args) => verbs::refs::run(context, args).await,

@@ -76,6 +76,9 @@ pub(crate) struct Change {
     /// Let something that looks like a secret pass; this is recorded
     #[arg(long)]
     pub(crate) allow_secret: bool,
+    /// The approval under which this is done, on an env that needs one: the id that this very call gave
+    #[arg(long, value_name = "ID")]
+    pub(crate) approval: Option<String>,
 }
 
 /// The verbs.
@@ -121,6 +124,14 @@ pub(crate) enum Verb {
     Adopt(verbs::adopt::Args),
     /// Delete a live record, keeping its history
     Rm(verbs::rm::Args),
+    /// List what waits for an approval
+    Approvals(verbs::approvals::ListArgs),
+    /// Show a request for approval: the whole plan and its diff
+    Approval(verbs::approvals::ShowArgs),
+    /// Approve a plan: by typing a word at the terminal, or by a signature
+    Approve(verbs::approvals::ApproveArgs),
+    /// Say no to a plan
+    Deny(verbs::approvals::DenyArgs),
     /// Write every live document to a folder, one file each
     Export(verbs::export::Args),
     /// Check the whole history: hashes, chain, heads, intervals

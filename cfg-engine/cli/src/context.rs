@@ -79,6 +79,8 @@ impl Context {
             idempotency_key,
             dry_run: change.dry_run,
             allow_secret: change.allow_secret,
+            approval: change.approval.clone(),
+            ..Options::default()
         })
     }
 

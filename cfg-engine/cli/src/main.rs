@@ -11,6 +11,10 @@ mod render;
 mod usage;
 mod verbs;
 
+/// Documents are many small allocations; see `docs/decisions/0056-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     ExitCode::from(app::run(std::env::args_os().collect()))
 }

@@ -1,5 +1,7 @@
 //! The command line from end to end: the real binary on real SQLite files.
 
+#[path = "cli/approvals.rs"]
+mod approvals;
 #[path = "cli/editing.rs"]
 mod editing;
 #[path = "cli/history.rs"]

@@ -27,6 +27,11 @@ impl EnvSource {
     }
 }
 
+/// Returns whether an inherited env is meant, gated or not.
+pub(crate) fn confirms_ambient(variables: &Variables) -> bool {
+    variables.get("CFG_CONFIRM_AMBIENT_PROD").as_deref() == Some("1")
+}
+
 /// Chooses the env.
 ///
 /// A gated env is never taken from a merely inherited `CFG_ENV`: it must be asked for in this call,
@@ -57,8 +62,7 @@ pub fn choose_env<'c>(
     }
     if let Some(name) = variables.get("CFG_ENV") {
         let (env, source) = find(&name, EnvSource::Variable)?;
-        let confirmed = variables.get("CFG_CONFIRM_AMBIENT_PROD").as_deref() == Some("1");
-        if env.needs_approval && !confirmed {
+        if env.needs_approval && !confirms_ambient(variables) {
             return Err(ConnectError::AmbientGated { env: name });
         }
         return Ok((env, source));

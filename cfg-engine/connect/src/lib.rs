@@ -4,6 +4,7 @@
 //! environment variables and git.
 
 mod adapters;
+mod approve;
 mod author;
 pub mod call;
 mod choose;
@@ -19,6 +20,7 @@ mod starter;
 mod variables;
 
 pub use adapters::Create;
+pub use approve::{Terminal, new_key, os_user_by_id, read_key};
 pub use author::{AuthorSource, Surroundings};
 pub use call::{Answer, Session};
 pub use cfg_engine::config::scrub;

@@ -11,8 +11,9 @@ use cfg_engine::config::{ConfigFile, EnvConfig, Settings};
 use cfg_engine::history::{Author, AuthorClass};
 
 use crate::adapters::{Create, open_adapter};
+use crate::approve::{CommandAlarm, os_user_by_id};
 use crate::author::{AuthorRules, AuthorSource, Surroundings, find_author};
-use crate::choose::{EnvSource, choose_env};
+use crate::choose::{EnvSource, choose_env, confirms_ambient};
 use crate::error::ConnectError;
 use crate::find::{find_config, read_config};
 use crate::staging::Staging;
@@ -168,6 +169,9 @@ impl Located {
     pub fn settings(&self, author: Author) -> Settings {
         let mut settings = Settings::new(self.env.name.clone(), author);
         settings.gated = self.env.needs_approval;
+        settings.rules = self.env.rules.clone();
+        settings.ambient = self.env_source == EnvSource::Variable && !confirms_ambient(&self.options.variables);
+        settings.operator = os_user_by_id();
         settings.require_base = self.config.requires_base(&self.env);
         settings.secrets = self.config.secrets.rules.clone();
         settings.on_secret = self.config.secrets.on_match;
@@ -189,7 +193,8 @@ impl Opened {
     /// As [`author`](Located::author).
     pub fn project(&self) -> Result<Project, ConnectError> {
         let (author, _) = self.author()?.clone();
-        Ok(Project::new(Arc::clone(&self.adapter), self.settings(author)))
+        let project = Project::new(Arc::clone(&self.adapter), self.settings(author));
+        Ok(project.with_alarm(Arc::new(CommandAlarm)))
     }
 }
 

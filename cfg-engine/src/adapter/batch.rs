@@ -219,6 +219,16 @@ pub struct ObjectWrite {
     pub body: Option<Value>,
 }
 
+/// An object that a batch does not write and that must be as expected: the same comparison as of one that
+/// it writes, in the same snapshot. A batch never both writes and guards one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectGuard {
+    /// Which.
+    pub key: ObjectKey,
+    /// What must be there.
+    pub expected: ExpectedVersion,
+}
+
 /// One transaction: changes of records and writes of objects, under one `op_id` and at one instant.
 ///
 /// Only the gates make one, from a plan that passed them.
@@ -228,12 +238,20 @@ pub struct Batch {
     recorded_at: Timestamp,
     changes: Vec<Change>,
     objects: Vec<ObjectWrite>,
+    guards: Vec<ObjectGuard>,
 }
 
 impl Batch {
     /// Assembles a batch. Crate-private: the gates are the only callers.
     pub(crate) fn seal(op_id: OpId, recorded_at: Timestamp, changes: Vec<Change>, objects: Vec<ObjectWrite>) -> Self {
-        Batch { op_id, recorded_at, changes, objects }
+        Batch { op_id, recorded_at, changes, objects, guards: Vec::new() }
+    }
+
+    /// Adds objects that must be as expected.
+    #[must_use]
+    pub(crate) fn guarded(mut self, guards: Vec<ObjectGuard>) -> Self {
+        self.guards = guards;
+        self
     }
 
     /// Assembles a batch without the gates, for the tests of the storage contract.
@@ -245,6 +263,13 @@ impl Batch {
         objects: Vec<ObjectWrite>,
     ) -> Self {
         Self::seal(op_id, recorded_at, changes, objects)
+    }
+
+    /// Adds objects that must be as expected, for the tests of the storage contract.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub fn guarded_for_conformance(self, guards: Vec<ObjectGuard>) -> Self {
+        self.guarded(guards)
     }
 
     /// Returns the identity by which an unknown outcome is looked up.
@@ -265,5 +290,17 @@ impl Batch {
     /// Returns the writes of objects.
     pub fn objects(&self) -> &[ObjectWrite] {
         &self.objects
+    }
+
+    /// Returns the objects that are not written and must be as expected. One that is not is
+    /// [`AdapterError::StaleObject`](super::AdapterError::StaleObject), and nothing is written.
+    pub fn guards(&self) -> &[ObjectGuard] {
+        &self.guards
+    }
+
+    /// Returns what the batch expects of objects: of those that it writes first, then of the others.
+    pub fn expected_objects(&self) -> impl Iterator<Item = (&ObjectKey, ExpectedVersion)> {
+        let written = self.objects.iter().map(|write| (&write.key, write.expected));
+        written.chain(self.guards.iter().map(|guard| (&guard.key, guard.expected)))
     }
 }

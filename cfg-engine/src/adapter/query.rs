@@ -104,6 +104,14 @@ impl LiveContent for LiveDigest {
     }
 }
 
+impl<D> RecordState<D> {
+    /// Keeps only the address of what live holds, which is known already.
+    pub fn digested(self, oid: Oid) -> RecordState<LiveDigest> {
+        let live = Live::One(LiveDigest { oid: Ok(oid) });
+        RecordState { record: self.record, live, head: self.head, clock: self.clock }
+    }
+}
+
 impl From<RecordState> for RecordState<LiveDigest> {
     /// Drops the document.
     fn from(state: RecordState) -> Self {

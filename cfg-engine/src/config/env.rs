@@ -7,6 +7,7 @@ use regex::Regex;
 use super::credentials::holds_credentials;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::friendly_names::{ENV, RULES};
+use super::policy::{Approver, check_approvers};
 use super::reader::{Log, Section, Single, Sourced};
 use super::setting::SettingSource;
 use super::source::{Entry, Node};
@@ -88,8 +89,8 @@ pub enum ReasonRule {
     Optional,
     /// Any reason will do.
     Required,
-    /// The reason must match this regular expression.
-    Matching(String),
+    /// The reason must match each of these regular expressions.
+    Matching(Vec<String>),
 }
 
 /// `[env.NAME.rules]`.
@@ -106,12 +107,15 @@ pub struct Rules {
     pub emergency_override: bool,
     /// How often per hour.
     pub emergency_per_hour: u32,
+    /// The command that is told of every such use, as a list of arguments; without one there is none.
+    pub alert: Vec<String>,
     /// How many approvals a plan needs.
     pub required: u32,
-    /// The author of a plan may not approve it.
-    pub exclude_author: bool,
-    /// Who may approve; empty means anyone.
-    pub approvers: Vec<String>,
+    /// The author of a plan may not approve it; `None` leaves it to the way of approving: a terminal does not
+    /// ask, a signature does.
+    pub exclude_author: Option<bool>,
+    /// Who may approve; `None` means any user of the operating system.
+    pub approvers: Option<Vec<Approver>>,
     /// How long an approval may wait and then be used.
     pub expires: Duration,
 }
@@ -124,9 +128,10 @@ impl Default for Rules {
             confirm_word: None,
             emergency_override: false,
             emergency_per_hour: DEFAULT_EMERGENCY_PER_HOUR,
+            alert: Vec::new(),
             required: 1,
-            exclude_author: false,
-            approvers: Vec::new(),
+            exclude_author: None,
+            approvers: None,
             expires: Duration::from_secs(24 * 60 * 60),
         }
     }
@@ -273,8 +278,9 @@ fn rules(env: &Section<'_>, log: &Log) -> Result<Rules, ConfigError> {
         confirm_word: section.text_or("confirm_word", None)?,
         emergency_override: section.bool_or("emergency_override", false)?,
         emergency_per_hour: section.count_or("emergency_per_hour", DEFAULT_EMERGENCY_PER_HOUR)?,
+        alert: section.texts_or("alert", &[])?,
         required: section.count_or("required", 1)?,
-        exclude_author: section.bool_or("exclude_author", false)?,
+        exclude_author: exclude_author(&section)?,
         approvers: approvers(&section)?,
         expires: expires(&section)?,
     })
@@ -290,18 +296,35 @@ fn reason(section: &Section<'_>) -> Result<ReasonRule, ConfigError> {
     if Regex::new(&pattern).is_err() {
         return Err(section.bad(KEY, "is no regular expression", "write true, or a pattern like '[A-Z]+-[0-9]+'"));
     }
-    Ok(ReasonRule::Matching(pattern))
+    Ok(ReasonRule::Matching(vec![pattern]))
 }
 
-fn approvers(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+fn exclude_author(section: &Section<'_>) -> Result<Option<bool>, ConfigError> {
+    const KEY: &str = "exclude_author";
+    let read = section.bool(KEY)?;
+    match &read {
+        Some(read) => section.note(KEY, read.value, read.source),
+        None => section.note(KEY, "where approvals are signed", SettingSource::Default),
+    }
+    Ok(read.map(|read| read.value))
+}
+
+fn approvers(section: &Section<'_>) -> Result<Option<Vec<Approver>>, ConfigError> {
     const KEY: &str = "approvers";
+    let hint = "name users, each with a public key if he signs: [\"ana\", \"bob ed25519:…\"]";
     let read = section.texts(KEY, Single::Allowed)?;
-    if read.as_ref().is_some_and(|read| read.value.is_empty()) {
+    let Some(read) = read else {
+        section.note(KEY, crate::Value::Null, SettingSource::Default);
+        return Ok(None);
+    };
+    if read.value.is_empty() {
         return Err(section.bad(KEY, "is empty, so that nobody could approve", "name somebody, or remove the key"));
     }
-    let read = read.unwrap_or_else(|| Sourced::default(Vec::new()));
-    section.note(KEY, read.value.clone(), read.source);
-    Ok(read.value)
+    let parsed = read.value.iter().map(|text| Approver::parse(text)).collect::<Result<Vec<_>, _>>();
+    let approvers = parsed.map_err(|problem| section.bad(KEY, problem, hint))?;
+    check_approvers(&approvers).map_err(|problem| section.bad(KEY, problem, hint))?;
+    section.note(KEY, read.value, read.source);
+    Ok(Some(approvers))
 }
 
 fn expires(section: &Section<'_>) -> Result<Duration, ConfigError> {

@@ -113,6 +113,7 @@ pub(super) const RULES: &[Name] = &[
     pair("confirm_word", "affirm_phrase"),
     pair("emergency_override", "break_glass"),
     same("emergency_per_hour"),
+    same("alert"),
     same("required"),
     same("exclude_author"),
     same("approvers"),

@@ -2,7 +2,7 @@
 
 use super::collection::CollectionConfig;
 use super::connections::Connections;
-use super::env::EnvConfig;
+use super::env::{EnvConfig, UriSource};
 use super::error::{ConfigError, ConfigErrorKind};
 use super::friendly_names::{
     AUTHOR, CODE_SEARCH, COLLECTION, CONNECTIONS, PROJECT, SECRETS, SECTIONS, STORAGE, VERSIONING,
@@ -327,6 +327,19 @@ fn secret_settings(section: &Section<'_>) -> Result<SecretSettings, ConfigError>
     Ok(SecretSettings { block_fields, block_values, on_match, high_entropy, rules })
 }
 
+/// Returns the variable that two envs take their databases from, where one of them is gated: whoever is given
+/// the one has the other.
+fn shared_with_gated<'e>(one: &'e EnvConfig, other: &EnvConfig) -> Option<&'e str> {
+    fn variables(env: &EnvConfig) -> impl Iterator<Item = &str> {
+        [&env.uri, &env.history_uri].into_iter().flatten().filter_map(|uri| match uri {
+            UriSource::Env(variable) => Some(variable.as_str()),
+            UriSource::Plain(_) => None,
+        })
+    }
+    let gated = one.needs_approval || other.needs_approval;
+    variables(one).filter(|_| gated).find(|variable| variables(other).any(|other| other == *variable))
+}
+
 fn envs(file: &Section<'_>, log: &Log) -> Result<Vec<EnvConfig>, ConfigError> {
     let Some(table) = table_of(file, "env")? else { return Ok(Vec::new()) };
     let mut envs: Vec<EnvConfig> = Vec::with_capacity(table.entries.len());
@@ -342,6 +355,15 @@ fn envs(file: &Section<'_>, log: &Log) -> Result<Vec<EnvConfig>, ConfigError> {
                 format!("env.{}", entry.key),
                 format!("is the same database as env {}", other.name),
                 "give each env a database of its own: a live table belongs to one env",
+            ));
+        }
+        if let Some((other, variable)) = envs.iter().find_map(|other| Some((other, shared_with_gated(&env, other)?))) {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Duplicate,
+                entry.line,
+                format!("env.{}.uri", entry.key),
+                format!("is the variable {variable} of env {}, and one of them needs approvals", other.name),
+                "give the env that needs approvals a variable of its own: who has one must not have the other",
             ));
         }
         envs.push(env);

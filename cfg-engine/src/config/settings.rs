@@ -1,5 +1,7 @@
 //! What the engine needs to know beyond the collections.
 
+use super::env::Rules;
+use super::policy::Policy;
 use crate::document::SecretRules;
 use crate::history::{Author, EnvName};
 
@@ -20,6 +22,13 @@ pub struct Settings {
     pub env: EnvName,
     /// Whether changes of this env need an approval.
     pub gated: bool,
+    /// What else a change needs.
+    pub rules: Rules,
+    /// Whether the env was merely inherited from the surroundings: a gated one is not changed then.
+    pub ambient: bool,
+    /// The user of the operating system, where one is known: whoever asks for an approval, under whatever
+    /// author name.
+    pub operator: Option<String>,
     /// Whether a commit must say which version it was based on.
     pub require_base: bool,
     /// What looks like a secret.
@@ -40,6 +49,9 @@ impl Settings {
         Settings {
             env,
             gated: false,
+            rules: Rules::default(),
+            ambient: false,
+            operator: None,
             require_base: false,
             secrets: SecretRules::default(),
             on_secret: OnSecret::Refuse,
@@ -47,5 +59,10 @@ impl Settings {
             tool_version: concat!("cfg-engine/", env!("CARGO_PKG_VERSION")).to_owned(),
             hostname: None,
         }
+    }
+
+    /// Returns what the file asks of a change; the store may ask for more.
+    pub fn policy(&self) -> Policy {
+        Policy { gated: self.gated, rules: self.rules.clone() }
     }
 }

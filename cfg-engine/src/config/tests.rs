@@ -169,9 +169,10 @@ fn rules_are_read() {
     let prod = file.env("prod").expect("prod");
     assert_eq!(prod.database, Database::Postgres);
     assert_eq!(prod.deploy, ["./deploy", "{git_sha}"]);
-    assert_eq!(prod.rules.require_reason, ReasonRule::Matching("INC-[0-9]+".into()));
-    assert_eq!((prod.rules.required, prod.rules.exclude_author), (2, true));
-    assert_eq!(prod.rules.approvers, ["ada@example.com"]);
+    assert_eq!(prod.rules.require_reason, ReasonRule::Matching(vec!["INC-[0-9]+".into()]));
+    assert_eq!((prod.rules.required, prod.rules.exclude_author), (2, Some(true)));
+    let approvers = prod.rules.approvers.as_deref().unwrap_or_default();
+    assert_eq!(approvers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["ada@example.com"]);
     assert_eq!(prod.rules.expires.as_secs(), 7 * 24 * 3600);
 }
 

@@ -115,6 +115,12 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(FLUSH_AT + 4096));
 }
 
+/// Writes the canonical form of an extended value that stands in `depth` arrays and objects.
+pub(super) fn write_extended(value: &Extended, depth: usize, out: &mut Vec<u8>) -> Result<(), CanonicalProblem> {
+    // Hardly one of them has members.
+    Writer { out, sink: None, members: Vec::new() }.extended(value, depth).map_err(|(problem, _)| problem)
+}
+
 /// Returns whether two values are the same in canonical form (a value without one equals nothing).
 pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {

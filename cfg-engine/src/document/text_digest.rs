@@ -1,24 +1,12 @@
-//! The oid of a JSON text, read once and without a tree: how `status` looks at ten thousand documents.
-//!
-//! The canonical bytes of a value are written as it is read; an object whose members do not stand in
-//! canonical order has their bytes put in order at its end. This is the short way for ordinary
-//! documents: whatever is wrong or unusual (a broken text, equal keys, a name that starts with `$`)
-//! gives `None`, and the long way ([`Value::from_json`] and [`oid`]) says what it is.
-//!
-//! [`Value::from_json`]: super::Value::from_json
-//! [`oid`]: super::oid()
+//! The oid of a JSON text, read once and without a tree.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::cmp::Ordering;
 
-use sha2::{Digest, Sha256};
-
-use super::field_policy::{FieldPolicy, PolicyCursor, Treatment};
+use super::digest::{ArraySink, ObjectSink, ValueSink, digest_object};
+use super::field_policy::FieldPolicy;
 use super::number::Number;
 use super::oid::Oid;
-use super::parse::{MAX_DEPTH, Parser};
-use super::text::{nfc, utf16_cmp, write_escaped};
+use super::parse::Parser;
 
 /// What [`digest_json`] read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,120 +32,56 @@ pub struct TextDigest<'t> {
 /// assert_eq!(digest_json("{broken", &policy, &[]), None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn digest_json<'t>(text: &'t str, policy: &FieldPolicy, watched: &[String]) -> Option<TextDigest<'t>> {
-    BUFFERS.with_borrow_mut(|(out, scratch)| {
-        out.clear();
-        let mut reader = Reader {
-            text,
-            parser: Parser::new(text),
-            out,
-            scratch,
-            members: Vec::with_capacity(32),
-            names: watched,
-            watched: vec![None; watched.len()],
-        };
-        reader.document(policy)?;
-        let watched = reader.watched;
-        let oid = Oid::from_bytes(Sha256::digest(&*out).into());
-        out.shrink_to(KEPT);
-        scratch.shrink_to(KEPT);
-        Some(TextDigest { oid, watched })
-    })
+pub fn digest_json<'t>(text: &'t str, policy: &'t FieldPolicy, watched: &[String]) -> Option<TextDigest<'t>> {
+    let parser = Parser::new(text);
+    let mut reader = Reader { text, parser, names: watched, watched: vec![None; watched.len()] };
+    reader.parser.space();
+    if reader.parser.peek() != Some(b'{') {
+        return None;
+    }
+    let oid = digest_object(policy, |object| reader.object(object))?;
+    reader.parser.space();
+    (reader.parser.at == text.len()).then_some(TextDigest { oid, watched: reader.watched })
 }
 
-/// How many bytes of the buffers are kept for the next document.
-const KEPT: usize = 256 * 1024;
-
-thread_local! {
-    static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
-}
-
-struct Reader<'t, 'b> {
+struct Reader<'t, 'w> {
     text: &'t str,
     parser: Parser<'t>,
-    out: &'b mut Vec<u8>,
-    scratch: &'b mut Vec<u8>,
-    /// The members of all objects being read, outermost first.
-    members: Vec<Member<'t>>,
-    names: &'b [String],
+    names: &'w [String],
     watched: Vec<Option<&'t str>>,
 }
 
-/// A member whose bytes, with the comma behind it, are `out[start..end]`: none where it is not hashed.
-struct Member<'t> {
-    /// The name in NFC.
-    key: Cow<'t, str>,
-    start: usize,
-    end: usize,
-}
-
 impl<'t> Reader<'t, '_> {
-    fn document(&mut self, policy: &FieldPolicy) -> Option<()> {
-        self.parser.space();
-        if self.parser.peek() != Some(b'{') {
-            return None;
-        }
-        self.object(policy.cursor(), 0)?;
-        self.parser.space();
-        (self.parser.at == self.text.len()).then_some(())
-    }
-
-    /// Reads a value that stands in `depth` arrays and objects.
-    fn value(&mut self, cursor: PolicyCursor<'_>, depth: usize) -> Option<()> {
+    fn value(&mut self, sink: ValueSink<'_, 't>) -> Option<()> {
         match self.parser.peek()? {
-            b'"' => self.string(),
-            b'{' => self.object(cursor, depth),
-            b'[' => self.array(cursor, depth),
-            b't' => self.word("true"),
-            b'f' => self.word("false"),
-            b'n' => self.word("null"),
-            _ => Number::from_json(self.parser.number_text())?.write_canonical(self.out).ok(),
+            b'"' => {
+                let text = self.parser.string().ok()?;
+                sink.string_maybe_plain(&text, matches!(text, Cow::Borrowed(_)));
+                Some(())
+            }
+            b'{' => sink.object(|object| self.object(object)),
+            b'[' => sink.array(|array| self.array(array)),
+            b't' => self.word("true").and_then(|()| sink.bool(true)),
+            b'f' => self.word("false").and_then(|()| sink.bool(false)),
+            b'n' => self.word("null").and_then(|()| sink.null()),
+            _ => sink.number(&Number::from_json(self.parser.number_text())?),
         }
     }
 
     fn word(&mut self, word: &str) -> Option<()> {
-        self.text.get(self.parser.at..)?.starts_with(word).then(|| {
-            self.parser.at += word.len();
-            self.out.extend_from_slice(word.as_bytes());
-        })
+        self.text.get(self.parser.at..)?.starts_with(word).then(|| self.parser.at += word.len())
     }
 
-    fn string(&mut self) -> Option<()> {
-        let text = self.parser.string().ok()?;
-        self.write_string(&text, matches!(text, Cow::Borrowed(_)));
-        Some(())
-    }
-
-    /// Writes a string; nothing in one that stood in the text as it is needs an escape.
-    fn write_string(&mut self, text: &str, as_it_stood: bool) {
-        match nfc(text) {
-            Cow::Borrowed(plain) if as_it_stood => {
-                self.out.reserve(plain.len() + 3);
-                self.out.push(b'"');
-                self.out.extend_from_slice(plain.as_bytes());
-                self.out.push(b'"');
-            }
-            normal => write_escaped(&normal, self.out),
-        }
-    }
-
-    fn array(&mut self, cursor: PolicyCursor<'_>, depth: usize) -> Option<()> {
-        let depth = deeper(depth)?;
+    fn array(&mut self, array: &mut ArraySink<'_, 't>) -> Option<()> {
         self.parser.at += 1;
-        self.out.push(b'[');
-        let body = self.out.len();
         self.parser.space();
         if self.parser.peek()? == b']' {
             self.parser.at += 1;
-            self.out.push(b']');
             return Some(());
         }
-        for index in 0.. {
+        loop {
             self.parser.space();
-            let start = self.out.len();
-            let (treatment, next) = cursor.element_unless_free(index);
-            self.value(next, depth)?;
-            self.end_of(start, treatment == Treatment::Versioned);
+            array.element(|value| self.value(value))?;
             self.parser.space();
             match self.parser.peek()? {
                 b',' => self.parser.at += 1,
@@ -166,26 +90,19 @@ impl<'t> Reader<'t, '_> {
             }
         }
         self.parser.at += 1;
-        self.close(body, b']');
         Some(())
     }
 
-    fn object(&mut self, cursor: PolicyCursor<'_>, depth: usize) -> Option<()> {
-        let outermost = depth == 0;
-        let depth = deeper(depth)?;
+    fn object(&mut self, object: &mut ObjectSink<'_, 't>) -> Option<()> {
         self.parser.at += 1;
-        self.out.push(b'{');
-        let (body, base) = (self.out.len(), self.members.len());
-        let mut sorted = true;
         self.parser.space();
         if self.parser.peek()? == b'}' {
             self.parser.at += 1;
-            self.out.push(b'}');
             return Some(());
         }
         loop {
             self.parser.space();
-            sorted &= self.member(cursor, depth, base, outermost)?;
+            self.member(object)?;
             self.parser.space();
             match self.parser.peek()? {
                 b',' => self.parser.at += 1,
@@ -194,79 +111,30 @@ impl<'t> Reader<'t, '_> {
             }
         }
         self.parser.at += 1;
-        if !sorted {
-            self.put_in_order(body, base)?;
-        }
-        self.members.truncate(base);
-        self.close(body, b'}');
         Some(())
     }
 
-    /// Reads a member; returns whether it comes after the one before.
-    fn member(&mut self, cursor: PolicyCursor<'_>, depth: usize, base: usize, outermost: bool) -> Option<bool> {
+    fn member(&mut self, object: &mut ObjectSink<'_, 't>) -> Option<()> {
         if self.parser.peek()? != b'"' {
             return None;
         }
-        let raw = self.parser.string().ok()?;
+        let name = self.parser.string().ok()?;
         self.parser.space();
         if self.parser.peek()? != b':' {
             return None;
         }
         self.parser.at += 1;
         self.parser.space();
-        let (treatment, next) = cursor.member_unless_free(&raw);
-        let hashed = treatment == Treatment::Versioned && self.parser.peek()? != b'n';
-        if hashed && raw.starts_with('$') {
-            return None;
-        }
-        let start = self.out.len();
-        self.write_string(&raw, matches!(raw, Cow::Borrowed(_)));
-        self.out.push(b':');
+        let watched = match object.is_outermost() {
+            true => self.names.iter().position(|wanted| *wanted == name),
+            false => None,
+        };
         let from = self.parser.at;
-        self.value(next, depth)?;
-        if outermost && let Some(at) = self.names.iter().position(|name| *name == raw) {
+        let plain = matches!(name, Cow::Borrowed(_));
+        object.member_maybe_plain(name, plain, |value| self.value(value))?;
+        if let Some(at) = watched {
             self.watched[at] = self.text.get(from..self.parser.at);
         }
-        self.end_of(start, hashed);
-        let key = match raw {
-            Cow::Borrowed(raw) => nfc(raw),
-            Cow::Owned(raw) => Cow::Owned(nfc(&raw).into_owned()),
-        };
-        let after = self.members[base..].last().is_none_or(|last| utf16_cmp(&last.key, &key) == Ordering::Less);
-        self.members.push(Member { key, start, end: self.out.len() });
-        Some(after)
-    }
-
-    /// Ends a member or element with its comma, or takes it back where it is not hashed.
-    fn end_of(&mut self, start: usize, hashed: bool) {
-        if hashed { self.out.push(b',') } else { self.out.truncate(start) }
-    }
-
-    /// Ends an array or object: the last comma makes place for the bracket.
-    fn close(&mut self, body: usize, bracket: u8) {
-        if self.out.len() > body {
-            self.out.pop();
-        }
-        self.out.push(bracket);
-    }
-
-    /// Puts the bytes of the members from `base` on, which begin at `body`, into canonical order.
-    fn put_in_order(&mut self, body: usize, base: usize) -> Option<()> {
-        let members = &mut self.members[base..];
-        members.sort_unstable_by(|a, b| utf16_cmp(&a.key, &b.key));
-        if members.windows(2).any(|pair| pair[0].key == pair[1].key) {
-            return None;
-        }
-        self.scratch.clear();
-        for member in members {
-            self.scratch.extend_from_slice(&self.out[member.start..member.end]);
-        }
-        self.out.truncate(body);
-        self.out.extend_from_slice(self.scratch);
         Some(())
     }
-}
-
-fn deeper(depth: usize) -> Option<usize> {
-    (depth < MAX_DEPTH).then_some(depth + 1)
 }

@@ -68,6 +68,7 @@ impl Project {
             on_moved: OnMoved::Conflict,
             op_id: None,
             asks_for: None,
+            forced: activate.force,
         };
         self.transact(request, |state| plan_activate(state, self.rules(&state.record)?, input)).await
     }

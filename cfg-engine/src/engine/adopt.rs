@@ -9,7 +9,7 @@ use crate::adapter::{AdapterError, LiveDigest, RecordState};
 use crate::document::Object;
 use crate::error::Error;
 use crate::history::RecordKey;
-use crate::plan::gates::OnRefusal;
+use crate::plan::gates::{OnRefusal, preview};
 use crate::plan::{AdoptInput, Planned, Standing, Verb, plan_adopt};
 
 /// Which records to adopt.
@@ -68,11 +68,10 @@ impl Project {
     where
         F: Fn(&RecordState) -> Result<Planned, Error> + Send + Sync,
     {
-        if !options.dry_run {
-            self.ensure_env().await?;
-        }
         records.sort();
         records.dedup();
+        let options = &self.under_approval(options).await?;
+        let options = &self.permitted(verb, &records, options, &plan_one, on_refusal).await?;
         let total = records.len() as u64;
         let mut report = Report { replayed: !records.is_empty(), ..Report::default() };
         let size = self.adapter.capabilities().max_batch_records.min(CHUNK_RECORDS);
@@ -96,6 +95,7 @@ impl Project {
                 on_moved: OnMoved::Replan,
                 op_id,
                 asks_for: None,
+                forced: false,
             };
             match self.transact(request, &plan_one).await {
                 Ok(part) => {
@@ -129,6 +129,49 @@ impl Project {
         }
         report.rows.sort_by(|a, b| a.record.cmp(&b.record));
         Ok(report)
+    }
+}
+
+impl Project {
+    /// On a gated env gets the permit for all that a converging verb is going to do, or files the request.
+    async fn permitted<F>(
+        &self,
+        verb: Verb,
+        records: &[RecordKey],
+        options: &Options,
+        plan_one: &F,
+        on_refusal: OnRefusal,
+    ) -> Result<Options, Error>
+    where
+        F: Fn(&RecordState) -> Result<Planned, Error> + Send + Sync,
+    {
+        if options.dry_run || !self.ensure_env().await?.policy.gated {
+            return Ok(options.clone());
+        }
+        let mut changes = Vec::new();
+        let mut waiting: VecDeque<&[RecordKey]> = records.chunks(CHUNK_RECORDS).collect();
+        while let Some(chunk) = waiting.pop_front() {
+            match self.states(chunk).await {
+                Ok(states) => {
+                    // What cannot be done is said when the others are.
+                    let planned = states.iter().filter_map(|state| match plan_one(state) {
+                        Ok(Planned::Change(change)) => Some(*change),
+                        _ => None,
+                    });
+                    changes.extend(planned.filter(|change| self.storable(change).is_ok()));
+                }
+                Err(Error::Storage(AdapterError::Damaged { .. })) if chunk.len() > 1 => {
+                    let (front, back) = chunk.split_at(chunk.len() / 2);
+                    waiting.push_front(back);
+                    waiting.push_front(front);
+                }
+                Err(Error::Storage(AdapterError::Damaged { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let plan = self.plan(verb, options, changes);
+        let (plan, _) = preview(plan, &self.settings, self.collections(), options.gate(), on_refusal)?;
+        self.with_permit(&plan, options).await
     }
 }
 

@@ -111,6 +111,7 @@ impl Project {
             on_moved: if relative { OnMoved::Replan } else { OnMoved::Conflict },
             op_id: None,
             asks_for: Some(Box::new(|entry: &Entry| self.asks_for(&sorted, entry))),
+            forced: commit.force,
         };
         self.transact(request, |state| {
             let at = sorted
@@ -169,7 +170,8 @@ impl Project {
 }
 
 pub(crate) fn require_message(options: &Options) -> Result<(), Error> {
-    if options.message.trim().is_empty() {
+    // An approval has the message with which it was asked for.
+    if options.message.trim().is_empty() && options.approval.is_none() {
         return Err(Error::refused("message_required", "an empty message", "say why with -m \"…\""));
     }
     Ok(())

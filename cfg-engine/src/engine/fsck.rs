@@ -146,15 +146,23 @@ impl Project {
     ///
     /// Where the store fails or the env is gated.
     pub async fn repair(&self, options: &Options, progress: Option<&dyn Progress>) -> Result<FsckReport, Error> {
-        self.ensure_env().await?;
-        if self.settings.gated {
-            return Err(Error::Gated { env: self.settings.env.to_string() });
+        let options = &self.under_approval(options).await?;
+        let gated = self.ensure_env().await?.policy.gated;
+        if options.dry_run || gated {
+            let mut report = self.look(Mending::Look, progress).await?;
+            let mut plan = self.plan(Verb::Repair, options, Vec::new());
+            plan.upkeep = std::mem::take(&mut report.upkeep);
+            if options.dry_run || plan.upkeep.is_empty() {
+                return Ok(report);
+            }
+            let options = self.with_permit(&plan, options).await?;
+            return self.mend(&options, progress).await;
         }
-        let mending = if options.dry_run { Mending::Look } else { Mending::Repair };
-        let mut report = self.look(mending, progress).await?;
-        if options.dry_run {
-            return Ok(report);
-        }
+        self.mend(options, progress).await
+    }
+
+    async fn mend(&self, options: &Options, progress: Option<&dyn Progress>) -> Result<FsckReport, Error> {
+        let mut report = self.look(Mending::Repair, progress).await?;
         for upkeep in std::mem::take(&mut report.upkeep) {
             let record = upkeep.record.clone();
             match self.apply_upkeep(Verb::Repair, options, vec![upkeep]).await {

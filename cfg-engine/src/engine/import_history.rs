@@ -11,11 +11,16 @@ mod load;
 mod part;
 mod report;
 
+use std::sync::PoisonError;
+
 use super::history_source::HistorySource;
 use super::project::{Options, Progress, Project};
 use crate::error::Error;
 use crate::history::CollectionName;
-use load::batch_end;
+use crate::plan::stored::StoredPlan;
+use crate::plan::{Grain, Plan, Verb};
+use check::Checked;
+use load::{batch_end, with_message};
 pub use report::HistoryReport;
 
 /// A history to be loaded.
@@ -44,12 +49,34 @@ impl Project {
         options: &Options,
         progress: Option<&dyn Progress>,
     ) -> Result<HistoryReport, Error> {
-        if !options.dry_run {
-            self.ensure_env().await?;
-        }
+        let options = &self.under_approval(options).await?;
+        let gated = !options.dry_run && self.ensure_env().await?.policy.gated;
         self.check_message(options)?;
         let now = self.adapter.clock().await?.store;
         let checked = self.check_history(import, source, options, now, progress)?;
+        if gated && options.passage.permit.is_none() {
+            // First all of it is planned, as a dry run plans it.
+            let (gathering, rows) = Self::gathering(options);
+            self.load_all(import, source, &gathering, &checked, None).await?;
+            let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+            let plan = Plan { grain: Grain::Entry, ..self.plan(Verb::Import, &with_message(options), Vec::new()) };
+            let env = self.ensure_env().await?;
+            let key = options.passage.approval.as_ref().and_then(|approval| approval.key);
+            let stored = StoredPlan::from_rows(&plan, rows, key);
+            let options = self.with_permit_for(&plan, stored, options, &env).await?;
+            return self.load_all(import, source, &options, &checked, progress).await;
+        }
+        self.load_all(import, source, options, &checked, progress).await
+    }
+
+    async fn load_all(
+        &self,
+        import: &HistoryImport,
+        source: &mut dyn HistorySource,
+        options: &Options,
+        checked: &Checked,
+        progress: Option<&dyn Progress>,
+    ) -> Result<HistoryReport, Error> {
         let mut report = HistoryReport {
             lines: checked.lines,
             without_effect: checked.overridden,
@@ -60,7 +87,7 @@ impl Project {
         let mut start = 0;
         while start < checked.places.len() {
             let end = batch_end(&checked.places, start);
-            self.load_batch(import, source, options, &checked, start..end, &mut report).await?;
+            self.load_batch(import, source, options, checked, start..end, &mut report).await?;
             start = end;
             if let Some(progress) = progress {
                 progress.advance(checked.lines + start as u64, Some(checked.lines + checked.places.len() as u64));

@@ -1,17 +1,19 @@
 //! `init`: the engine's tables, and the `env` object that says what this env owns.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::op_ids::op_id;
 use super::project::{Options, Project};
 use crate::adapter::{AdapterError, ExpectedVersion, Live, ObjectKey, ObjectWrite, Scope, StoredObject};
+use crate::config::{Policy, effective};
 use crate::document::{FieldPolicy, Object, Value};
 use crate::error::Error;
 use crate::history::RecordKey;
 use crate::outcome::combined_exit;
-use crate::plan::gates::{OnRefusal, SecretGate, judge};
+use crate::plan::gates::{EnvState, Keeper, OnRefusal, SecretGate, judge};
+use crate::plan::permit::Permit;
 use crate::plan::{Plan, Verb};
 
 /// The kind of the object that an env is bound by.
@@ -84,8 +86,10 @@ impl Project {
         let known = self.adapter.objects(ENV_OBJECT, None).await?;
         self.check_tables(&known)?;
         let mine = known.iter().find(|object| object.key.name == self.settings.env.as_str());
-        let was_gated = mine.and_then(|o| o.body.get("gated")).and_then(Value::as_bool).unwrap_or(false);
-        self.check_atomicity(was_gated || self.settings.gated)?;
+        // The stored word rules; the file may only be stricter. Where nothing needs an approval, loosening does not.
+        let stored = mine.map(|object| stored_policy(&object.body)).filter(|stored| stored.gated);
+        let policy = effective(stored.as_ref(), &self.settings.policy());
+        self.check_atomicity(policy.gated)?;
         // What is not configured at the moment keeps its table: its history is under its name.
         let mut owned: Vec<(String, String)> =
             self.collections().iter().map(|c| (c.name.to_string(), c.table.clone())).collect();
@@ -104,8 +108,8 @@ impl Project {
             .with("name", self.settings.env.as_str())
             .with("tables", owned.iter().map(|(_, table)| table.clone()).collect::<Vec<_>>())
             .with("collections", pairs)
-            // The stored word rules; the file may only be stricter.
-            .with("gated", self.settings.gated || was_gated)
+            .with("gated", policy.gated)
+            .with(POLICY, policy.to_object())
             .with(POLICIES, self.all_policies(mine));
         if mine.is_some_and(|object| object.body == Value::Object(body.clone())) || dry_run {
             return Ok(false);
@@ -122,10 +126,12 @@ impl Project {
         };
         let mut plan: Plan = self.plan(Verb::Init, &Options::message("init"), Vec::new());
         plan.objects.push(write);
-        let (cleared, _) = judge(plan, &self.settings, self.collections(), SecretGate::Configured, OnRefusal::Whole)?;
+        let (cleared, _) = judge(plan, self.keeper(SecretGate::Configured, OnRefusal::Whole, None, None))?;
         let clock = self.adapter.clock().await?;
-        let bound = cleared.bind(op_id(&*self.ids), clock.now_at(self.adapter.monotonic()));
-        Ok(self.adapter.apply(&bound.batch).await?)
+        let bound = cleared.bind(op_id(&*self.ids), clock.now_at(self.adapter.monotonic()))?;
+        self.adapter.apply(&bound.batch).await?;
+        self.forget_env();
+        Ok(())
     }
 
     /// Returns every field policy that entries of this env were or are going to be made under, by address.
@@ -211,21 +217,39 @@ impl Project {
         Ok(found)
     }
 
-    /// Checks that this env was initialised and is not gated by the store's word, and that the field
-    /// policies in use are stored. Read anew where the last look is older than [`ENV_FRESH`]: another
-    /// process may have changed it.
-    pub(crate) async fn ensure_env(&self) -> Result<(), Error> {
+    /// Reads what the env asks of a change, and checks that it was initialised and that the field policies in
+    /// use are stored. Read anew where the last look is older than [`ENV_FRESH`]; whoever was faster than that
+    /// is noticed by the batch, which is guarded by the version that was read.
+    pub(crate) async fn ensure_env(&self) -> Result<Arc<EnvState>, Error> {
         let now = self.adapter.monotonic();
         let seen = || self.env_seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen().is_some_and(|seen| now.saturating_sub(seen) < ENV_FRESH) {
-            return Ok(());
+        if let Some((at, state)) = &*seen()
+            && now.saturating_sub(*at) < ENV_FRESH
+        {
+            return Ok(Arc::clone(state));
         }
-        self.look_at_env().await?;
-        *seen() = Some(now);
-        Ok(())
+        let state = Arc::new(self.look_at_env().await?);
+        *seen() = Some((now, Arc::clone(&state)));
+        Ok(state)
     }
 
-    async fn look_at_env(&self) -> Result<(), Error> {
+    /// Forgets what the env object said: it says something else by now.
+    pub(crate) fn forget_env(&self) {
+        *self.env_seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Returns who stands at the gates.
+    pub(crate) fn keeper<'k>(
+        &'k self,
+        gate: SecretGate,
+        on_refusal: OnRefusal,
+        env: Option<&'k EnvState>,
+        permit: Option<&'k Permit>,
+    ) -> Keeper<'k> {
+        Keeper { settings: &self.settings, collections: self.collections(), gate, on_refusal, env, permit }
+    }
+
+    async fn look_at_env(&self) -> Result<EnvState, Error> {
         for attempt in 1.. {
             let stored = self.adapter.objects(ENV_OBJECT, None).await?;
             let Some(mine) = stored.iter().find(|o| o.key.name == self.settings.env.as_str()) else {
@@ -235,29 +259,77 @@ impl Project {
                 });
             };
             self.check_tables(&stored)?;
-            let gated = mine.body.get("gated").and_then(Value::as_bool).unwrap_or(false);
-            self.check_atomicity(gated || self.settings.gated)?;
-            if gated && !self.settings.gated {
-                return Err(Error::Gated { env: self.settings.env.to_string() });
-            }
+            let policy = effective(Some(&stored_policy(&mine.body)), &self.settings.policy());
+            self.check_atomicity(policy.gated)?;
+            let state = EnvState { version: mine.version, policy };
             if self.collections().iter().all(|c| knows_policy(mine, &c.policy)) {
-                return Ok(());
+                return Ok(state);
             }
-            let Some(body) = mine.body.as_object().cloned() else { return Ok(()) };
+            let Some(body) = mine.body.as_object().cloned() else { return Ok(state) };
             match self.write_env(Some(mine), body.with(POLICIES, self.all_policies(Some(mine)))).await {
-                // Somebody else's policy, or this very one: look again.
+                // It has another version now; or somebody else's policy, or this very one: look again.
+                Ok(()) => {}
                 Err(Error::Storage(AdapterError::StaleObject { .. } | AdapterError::Clock { .. }))
                     if attempt < ATTEMPTS => {}
                 Err(Error::Storage(AdapterError::UnknownOutcome)) if attempt < ATTEMPTS => {}
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Err(AdapterError::UnknownOutcome.into())
+    }
+
+    /// Makes the stored policy what the file says, which is less strict: a change like any other of a gated env.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ApprovalRequired`] on a gated env; [`Error::Refused`] where there is nothing to loosen.
+    pub async fn loosen(&self, options: &Options) -> Result<Object, Error> {
+        let options = &self.under_approval(options).await?;
+        let known = self.adapter.objects(ENV_OBJECT, None).await?;
+        self.ensure_env().await?;
+        let Some(mine) = known.iter().find(|object| object.key.name == self.settings.env.as_str()) else {
+            return Err(Error::NoSuch { what: "env", name: self.settings.env.to_string(), known: Vec::new() });
+        };
+        let (stored, file) = (stored_policy(&mine.body), self.settings.policy());
+        let Some(body) = mine.body.as_object().cloned().filter(|_| stored != file) else {
+            return Err(Error::refused(
+                "nothing_to_loosen",
+                format!("the store holds of env {} what the file says", self.settings.env),
+                "change [env.NAME.rules] in .cfg.toml first",
+            ));
+        };
+        self.check_atomicity(file.gated)?;
+        let body = body.with("gated", file.gated).with(POLICY, file.to_object());
+        let write = ObjectWrite {
+            key: mine.key.clone(),
+            expected: ExpectedVersion::At(mine.version),
+            body: Some(Value::Object(body)),
+        };
+        let shown = Object::new().with("env", self.settings.env.as_str()).with("policy", file.to_object());
+        if options.dry_run {
+            return Ok(shown.with("dry_run", true));
+        }
+        let mut plan = self.plan(Verb::Policy, options, Vec::new());
+        plan.objects.push(write.clone());
+        let options = self.with_permit(&plan, options).await?;
+        self.write_objects(Verb::Policy, &options, vec![write]).await?;
+        self.forget_env();
+        Ok(shown.with("dry_run", false))
     }
 }
 
-/// How long what the env object said is taken for what it says: whoever has the project open is gated
-/// that much later than the env at most.
+/// Reads the policy of an env object; one that was written before there were any says only whether it is gated.
+fn stored_policy(body: &Value) -> Policy {
+    match body.get(POLICY) {
+        Some(policy) => Policy::from_value(policy),
+        None => Policy { gated: body.get("gated").and_then(Value::as_bool).unwrap_or(false), ..Policy::default() },
+    }
+}
+
+/// The member of an env object that holds what the env asks of a change.
+const POLICY: &str = "policy";
+
+/// How long what the env object said is taken for what it says.
 const ENV_FRESH: Duration = Duration::from_secs(1);
 
 /// How often the env object is written anew where others write it too.

@@ -1,5 +1,6 @@
 //! Writing the engine's own documents: a plan of objects alone through the same gates.
 
+use super::init::ENV_OBJECT;
 use super::op_ids::op_id;
 use super::project::{Options, Project};
 use crate::adapter::{AdapterError, ExpectedVersion, ObjectKey, ObjectWrite};
@@ -23,19 +24,36 @@ impl Project {
         let key = last_write.key;
         let op_id = options.idempotency_key.clone().unwrap_or_else(|| op_id(&*self.ids));
         let mut last = AdapterError::UnknownOutcome;
+        let permit = options.passage.permit.as_deref();
         for _ in 0..ATTEMPTS {
             let mut plan = self.plan(verb, options, Vec::new());
             plan.objects.clone_from(&objects);
-            let (cleared, _) = judge(plan, &self.settings, self.collections(), options.gate(), OnRefusal::Whole)?;
+            // A request is written whatever the env asks for.
+            let env = if verb == Verb::Approval { None } else { Some(self.ensure_env().await?) };
+            let keeper = self.keeper(options.gate(), OnRefusal::Whole, env.as_deref(), permit);
+            let (cleared, _) = judge(plan, keeper)?;
             let clock = self.adapter.clock().await?;
-            let bound = cleared.bind(op_id.clone(), clock.now_at(self.adapter.monotonic()));
+            let bound = cleared.bind(op_id.clone(), clock.now_at(self.adapter.monotonic()))?;
+            let done = || permit.into_iter().for_each(|permit| permit.done(cleared.pieces()));
             match self.adapter.apply(&bound.batch).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    done();
+                    return Ok(());
+                }
+                // The env asks for something else by now.
+                Err(AdapterError::StaleObject { kind, name }) if kind == ENV_OBJECT && key.kind != ENV_OBJECT => {
+                    self.forget_env();
+                    last = AdapterError::StaleObject { kind, name };
+                }
                 Err(error @ (AdapterError::UnknownOutcome | AdapterError::StaleObject { .. })) => {
                     let stored = self.adapter.objects(&key.kind, Some(&key.name)).await?;
                     let is_gone = last_write.body.is_none() && stored.is_empty();
                     if is_gone || stored.iter().any(|object| object.op_id == op_id) {
+                        done();
                         return Ok(());
+                    }
+                    if let Some(error) = self.moved_approval(permit).await? {
+                        return Err(error);
                     }
                     if matches!(error, AdapterError::StaleObject { .. }) {
                         return Err(error.into());

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 
+use super::approvals::Alarm;
 use super::op_ids::{OpIds, RandomOpIds};
 use crate::adapter::{RecordState, Scope, StorageAdapter};
 use crate::config::{CollectionConfig, Settings};
 use crate::error::Error;
 use crate::history::{Author, CollectionName, OpId, RecordKey};
-use crate::plan::Rules;
-use crate::plan::gates::SecretGate;
+use crate::plan::gates::{EnvState, SecretGate};
+use crate::plan::permit::Permit;
+use crate::plan::stored::PlanRow;
+use crate::plan::{Approval, Rules};
 
 /// A database with its history: the front door of the engine.
 ///
@@ -44,8 +47,9 @@ pub struct Project {
     pub(crate) adapter: Arc<dyn StorageAdapter>,
     pub(crate) settings: Settings,
     pub(crate) ids: Arc<dyn OpIds>,
-    /// When the env object was last read and found in order.
-    pub(crate) env_seen: Arc<Mutex<Option<Duration>>>,
+    /// When the env object was last read and found in order, and what it said.
+    pub(crate) env_seen: Arc<Mutex<Option<(Duration, Arc<EnvState>)>>>,
+    pub(crate) alarm: Option<Arc<dyn Alarm>>,
 }
 
 /// What every mutating verb takes.
@@ -61,6 +65,21 @@ pub struct Options {
     pub dry_run: bool,
     /// Lets something that looks like a secret pass; recorded with the entry.
     pub allow_secret: bool,
+    /// The approval under which it is done, on an env that needs one: its plan must be the approved one.
+    pub approval: Option<String>,
+    /// How far the call has come on its way through the gates; for the engine alone.
+    pub passage: Passage,
+}
+
+/// How far a call has come on its way through the gates. Only the engine moves it on.
+#[derive(Debug, Clone, Default)]
+pub struct Passage {
+    /// The approval that was named.
+    pub(crate) approval: Option<Arc<Approval>>,
+    /// The approval as it is being used.
+    pub(crate) permit: Option<Arc<Permit>>,
+    /// Where a plan that is made part by part is gathered.
+    pub(crate) gathered: Option<Arc<Mutex<Vec<PlanRow>>>>,
 }
 
 impl Options {
@@ -89,13 +108,20 @@ impl<F: Fn(u64, Option<u64>) + Send + Sync> Progress for F {
 impl Project {
     /// Opens a project on an adapter. Nothing is read or written yet.
     pub fn new(adapter: Arc<dyn StorageAdapter>, settings: Settings) -> Self {
-        Project { adapter, settings, ids: Arc::new(RandomOpIds), env_seen: Arc::default() }
+        Project { adapter, settings, ids: Arc::new(RandomOpIds), env_seen: Arc::default(), alarm: None }
     }
 
     /// Replaces the source of op_ids.
     #[must_use]
     pub fn with_op_ids(mut self, ids: Arc<dyn OpIds>) -> Self {
         self.ids = ids;
+        self
+    }
+
+    /// Says who is told where a change of a gated env is forced. Without it none can be.
+    #[must_use]
+    pub fn with_alarm(mut self, alarm: Arc<dyn Alarm>) -> Self {
+        self.alarm = Some(alarm);
         self
     }
 

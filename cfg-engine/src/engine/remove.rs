@@ -44,6 +44,7 @@ impl Project {
             on_moved: OnMoved::Conflict,
             op_id: None,
             asks_for: None,
+            forced: remove.force,
         };
         let meta = Object::new();
         let seen = if remove.force { self.seen(remove.base.iter()).await? } else { HashMap::new() };

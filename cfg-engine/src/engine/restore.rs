@@ -65,6 +65,7 @@ impl Project {
             on_refusal: OnRefusal::Whole,
             on_moved: OnMoved::Conflict,
             op_id: None,
+            forced: restore.force,
             // A number means the same version later; other references may have moved on.
             asks_for: match restore.reference {
                 Reference::Seq(seq) => Some(Box::new(move |entry: &Entry| restored_from(entry) == Some(seq))),

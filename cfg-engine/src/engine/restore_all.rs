@@ -11,13 +11,14 @@ use futures_util::TryStreamExt;
 use super::manifest::TagScope;
 use super::project::{Options, Progress, Project};
 use super::report::{RowOutcome, RowResult};
-use super::restore_steps::{Carried, Step, Way};
+use super::restore_steps::{Carried, PlannedSteps, Step, Way};
 use crate::adapter::{AsOf, AsOfRow, EntryAddress, LiveDigest, RecordState, Scope};
 use crate::document::{EntryId, Object, Oid};
 use crate::error::Error;
 use crate::history::{RecordKey, Seq, TagName, Timestamp};
 use crate::outcome::combined_exit;
-use crate::plan::{PlanView, SeenState, Standing, Verb};
+use crate::plan::stored::StoredPlan;
+use crate::plan::{Plan, PlanView, SeenState, Standing, Verb};
 
 /// The moment that a system goes back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,6 +222,8 @@ pub struct PreparedRestore<'p> {
     way: Way<'p>,
     steps: Vec<Step>,
     token: String,
+    plan: Plan,
+    stored: StoredPlan,
     /// What it would do.
     pub report: RestoreReport,
 }
@@ -232,8 +235,13 @@ impl PreparedRestore<'_> {
     ///
     /// As [`Project::restore_all`].
     pub async fn carry_out(self, options: &Options, progress: Option<&dyn Progress>) -> Result<RestoreReport, Error> {
-        let PreparedRestore { target, way, steps, token, mut report } = self;
-        target.ensure_env().await?;
+        let PreparedRestore { target, way, steps, token, plan, stored, mut report } = self;
+        let options = &target.under_approval(options).await?;
+        let env = target.ensure_env().await?;
+        let options = &match env.policy.gated && !steps.is_empty() {
+            true => target.with_permit_for(&plan, stored, options, &env).await?,
+            false => options.clone(),
+        };
         report.plan = None;
         report.planned = [0; 3];
         if !steps.is_empty() {
@@ -343,6 +351,7 @@ impl Project {
         if !options.dry_run {
             target.ensure_env().await?;
         }
+        let options = &target.under_approval(options).await?;
         let then = self.then(&restore.to).await?;
         let survey = target.survey(restore, then, progress).await?;
         let way = Way::new(self, target, restore);
@@ -362,9 +371,10 @@ impl Project {
         report.planned = planned.kinds;
         report.fail(planned.failed);
         report.unchanged += planned.unchanged;
-        report.plan = Some(planned.view);
+        report.plan = Some(planned.view.clone());
         report.sort();
-        Ok(PreparedRestore { target, way, steps: planned.steps, token, report })
+        let PlannedSteps { plan, stored, steps, .. } = planned;
+        Ok(PreparedRestore { target, way, steps, token, plan, stored, report })
     }
 
     /// Takes over what was carried out; a plan that is done is put away.

@@ -168,6 +168,7 @@ impl Project {
         options: &Options,
         progress: Option<&dyn Progress>,
     ) -> Result<RestoreReport, Error> {
+        let options = &self.under_approval(options).await?;
         if !options.dry_run {
             self.ensure_env().await?;
         }
@@ -213,6 +214,18 @@ impl Project {
             report.fail(planned.failed);
             report.plan = Some(planned.view);
             return Ok(report);
+        }
+        let env = self.ensure_env().await?;
+        if env.policy.gated {
+            if let Some(approval) = options.passage.approval.as_ref().filter(|a| a.plan_oid != *token) {
+                return Err(Error::conflict(
+                    "plan_differs",
+                    format!("approval {} is not for the restore {}", approval.id, &token[..12]),
+                    "resume it under the approval that it was begun with",
+                ));
+            }
+            let planned = self.plan_steps(&way, &steps, &options).await?;
+            options = self.with_permit_for(&planned.plan, planned.stored, &options, &env).await?;
         }
         let carried = self.carry_out(&way, &steps, token, &options, progress).await?;
         self.settle_plan(&mut report, carried, token, &options).await?;

@@ -13,7 +13,8 @@ use crate::document::Object;
 use crate::error::Error;
 use crate::history::{DocState, Entry, OpId, RecordKey};
 use crate::plan::gates::{OnRefusal, preview};
-use crate::plan::{Manner, PlanView, Planned, SeenState, Target, plan_step};
+use crate::plan::stored::StoredPlan;
+use crate::plan::{Manner, Plan, PlanView, Planned, SeenState, Target, plan_step};
 
 /// What is to happen to one record.
 #[derive(Debug, Clone)]
@@ -74,6 +75,9 @@ impl<'p> Way<'p> {
 
 /// The plan of all steps.
 pub(crate) struct PlannedSteps {
+    /// Without its changes.
+    pub(crate) plan: Plan,
+    pub(crate) stored: StoredPlan,
     pub(crate) view: PlanView,
     /// Those that change something.
     pub(crate) steps: Vec<Step>,
@@ -133,10 +137,12 @@ impl Project {
             };
             kinds[at] += 1;
         }
-        let view = PlanView::of(&plan, self.collections(), &self.ids.fresh());
+        let stored = self.stored_plan(&plan, options);
+        let view = stored.view(&plan);
         let mut planned = plan.changes.iter().map(|change| &change.record).peekable();
         let steps = steps.iter().filter(|step| planned.next_if_eq(&&step.record).is_some()).cloned().collect();
-        Ok(PlannedSteps { view, steps, failed, unchanged, kinds })
+        let plan = Plan { changes: Vec::new(), ..plan };
+        Ok(PlannedSteps { plan, stored, view, steps, failed, unchanged, kinds })
     }
 
     async fn states_of(&self, steps: &[Step]) -> Result<Vec<crate::adapter::RecordState>, Error> {
@@ -237,7 +243,12 @@ impl Project {
                     n += 1;
                     match self.carry_out_batch(way, batch, &targets, options, op_id).await {
                         Ok(rows) => carried.rows.extend(rows),
-                        Err(error @ (Error::Gated { .. } | Error::Setup { .. })) if carried.rows.is_empty() => {
+                        Err(
+                            error @ (Error::Gated { .. }
+                            | Error::ApprovalRequired { .. }
+                            | Error::ApprovalDenied { .. }
+                            | Error::Setup { .. }),
+                        ) if carried.rows.is_empty() => {
                             return Err(error);
                         }
                         Err(error) => failure = Some(error),
@@ -275,6 +286,7 @@ impl Project {
             on_moved: OnMoved::Replan,
             op_id,
             asks_for: None,
+            forced: false,
         };
         let plan = |state: &crate::adapter::RecordState| match by_record.get(&state.record) {
             Some(step) => self.plan_one(way, step, state, targets),

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 
 use super::manifest::{Manifest, Tag, TagScope, Tagged, pointer, pointer_write};
 use super::project::{Options, Project};
-use crate::adapter::{AdapterError, AsOf, AsOfRow, EntryAddress, Scope};
+use crate::adapter::{AdapterError, AsOf, AsOfRow, EntryAddress, ObjectWrite, Scope};
 use crate::document::Object;
 use crate::error::Error;
 use crate::history::{CollectionName, RecordKey, Reference, TagName, Timestamp};
@@ -88,6 +88,7 @@ impl Project {
     /// [`Error::Conflicting`] where the name means something else and `force` is not set;
     /// [`Error::Refused`] where there is nothing to tag; for single versions as [`show`](Self::show).
     pub async fn set_tag(&self, tag: &SetTag, options: &Options) -> Result<TagReport, Error> {
+        let options = &self.under_approval(options).await?;
         if !options.dry_run {
             self.ensure_env().await?;
         }
@@ -129,6 +130,7 @@ impl Project {
             }
             let expected = there.map(|old| old.version);
             let write = pointer_write(&self.settings.env, &tag.name, expected, Some(body.clone()));
+            let options = &self.permitted_write(&write, options).await?;
             let result = match manifest.take() {
                 Some(manifest) => self.write_manifest(options, manifest, write).await,
                 // Its parts were written by the first attempt, or are written again under other names.
@@ -153,15 +155,24 @@ impl Project {
     ///
     /// [`Error::NoSuch`].
     pub async fn delete_tag(&self, name: &TagName, options: &Options) -> Result<Tag, Error> {
+        let options = &self.under_approval(options).await?;
         if !options.dry_run {
             self.ensure_env().await?;
         }
         let tag = self.tag_named(name).await?;
         if !options.dry_run {
             let write = pointer_write(&self.settings.env, name, Some(tag.version), None);
-            self.write_objects(Verb::Tag, options, vec![write]).await?;
+            let options = self.permitted_write(&write, options).await?;
+            self.write_objects(Verb::Tag, &options, vec![write]).await?;
         }
         Ok(tag)
+    }
+
+    /// On a gated env gets the permit to move a pointer. The list that it points to is named by its content.
+    async fn permitted_write(&self, write: &ObjectWrite, options: &Options) -> Result<Options, Error> {
+        let mut plan = self.plan(Verb::Tag, options, Vec::new());
+        plan.objects.push(write.clone());
+        self.with_permit(&plan, options).await
     }
 
     async fn rows_to_tag(

@@ -15,8 +15,8 @@ use crate::adapter::{
 use crate::document::Oid;
 use crate::error::Error;
 use crate::history::{Entry, Op, OpId, RecordKey, Timestamp};
-use crate::plan::gates::{OnRefusal, judge, preview, warnings};
-use crate::plan::{Base, Bound, Plan, PlanView, Planned, PlannedChange, Verb};
+use crate::plan::gates::{EnvState, OnRefusal, clear, preview, warnings};
+use crate::plan::{Base, Bound, Grain, Plan, PlanView, Planned, PlannedChange, Verb};
 use crate::planted;
 
 /// How often a change is planned anew before it is given up.
@@ -46,6 +46,8 @@ pub(crate) struct Request<'r> {
     /// Whether an entry that an earlier call with the same key wrote is what this call asks for, as far
     /// as the verb can tell without what was there then.
     pub(crate) asks_for: Option<AsksFor<'r>>,
+    /// Whether it goes over what others did.
+    pub(crate) forced: bool,
 }
 
 /// See [`Request::asks_for`].
@@ -61,6 +63,10 @@ impl Project {
     where
         F: Fn(&RecordState) -> Result<Planned, Error> + Send + Sync,
     {
+        let options = self.under_approval(request.options).await?;
+        let request = Request { options: &options, ..request };
+        let mut permit = options.passage.permit.clone();
+        let mut tried: Vec<Oid> = Vec::new();
         let mut records = request.records.clone();
         records.sort();
         records.dedup();
@@ -72,7 +78,7 @@ impl Project {
         let mut moved: BTreeMap<RecordKey, u32> = BTreeMap::new();
         for attempt in 0..ATTEMPTS {
             records.retain(|record| !failed.contains_key(record));
-            let states = self.look_anew(&records, &request, attempt == 0).await?;
+            let (states, env) = self.look_anew(&records, &request, attempt == 0).await?;
             // What does not fit into one batch is the next one's.
             records.truncate(states.len());
             // The same key may have been used before, by a call that runs beside this one too, and an
@@ -81,6 +87,7 @@ impl Project {
             if uncertain && let Some(report) = self.replay(&records, &op_id).await? {
                 self.same_change(&request, &report, &op_id)?;
                 not_asked_before(&request, &report, &states, &op_id, &plan_one)?;
+                permit.iter().for_each(|permit| permit.done(&tried));
                 return Ok(Report { replayed: true, ..finish(report.rows, failed, None) });
             }
             if request.on_moved == OnMoved::Conflict {
@@ -102,7 +109,7 @@ impl Project {
                     Err(error) => drop(failed.insert(state.record.clone(), error)),
                 }
             }
-            let plan = self.plan(request.verb, request.options, changes);
+            let plan = Plan { forced: request.forced, ..self.plan(request.verb, request.options, changes) };
             let gate = request.options.gate();
             if request.on_refusal == OnRefusal::Whole && failed.is_empty() {
                 self.fits_a_batch(&plan)?;
@@ -119,17 +126,30 @@ impl Project {
                 let (plan, left_out) = preview(plan, &self.settings, self.collections(), gate, request.on_refusal)?;
                 failed.extend(left_out);
                 let plan_warnings = warnings(&plan, &self.settings, self.collections(), gate);
-                let view = PlanView::of(&plan, self.collections(), &self.ids.fresh());
+                let view = self.stored_plan(&plan, request.options).view(&plan);
                 return Ok(Report { plan_warnings, ..finish(rows, failed, Some(view)) });
             }
-            let (cleared, left_out) = judge(plan, &self.settings, self.collections(), gate, request.on_refusal)?;
+            let (plan, left_out) = preview(plan, &self.settings, self.collections(), gate, request.on_refusal)?;
+            failed.extend(left_out);
+            if let Some(env) = env.as_deref().filter(|env| env.policy.gated && !plan.changes.is_empty())
+                && permit.is_none()
+            {
+                // All that this call does is this plan.
+                let stored = self.stored_plan(&plan, request.options);
+                permit = Some(self.clearance(&plan, &stored, env, request.options).await?);
+            }
+            let keeper = self.keeper(gate, request.on_refusal, env.as_deref(), permit.as_deref());
+            let (cleared, left_out) = clear(plan, keeper)?;
             failed.extend(left_out);
             if cleared.plan().changes.is_empty() {
                 return Ok(finish(rows, failed, None));
             }
-            let bound = cleared.bind(op_id.clone(), self.now(&states));
+            let bound = cleared.bind(op_id.clone(), self.now(&states))?;
+            let done = || permit.iter().for_each(|permit| permit.done(cleared.pieces()));
+            tried = cleared.pieces().to_vec();
             match self.adapter.apply(&bound.batch).await {
                 Ok(()) => {
+                    done();
                     rows.extend(self.written(&cleared.plan().changes, bound));
                     warn(&mut rows, warnings(cleared.plan(), &self.settings, self.collections(), gate));
                     return Ok(finish(rows, failed, None));
@@ -140,13 +160,28 @@ impl Project {
                         let own = found.written().zip(&bound.entries).all(|(written, entries)| {
                             entries.iter().map(|e| e.entry_id).eq(written.entries.iter().map(|e| e.entry_id))
                         });
-                        if !own {
+                        if own {
+                            done();
+                        } else {
                             self.same_change(&request, &found, &op_id)?;
                         }
                         rows.extend(if own { self.written(&cleared.plan().changes, bound) } else { found.rows });
                         return Ok(Report { replayed: !own, ..finish(rows, failed, None) });
                     }
                     uncertain |= matches!(error, AdapterError::UnknownOutcome) && !planted!("unknown-commit-retried");
+                    if matches!(error, AdapterError::StaleObject { .. }) {
+                        // The env asks for something else by now.
+                        self.forget_env();
+                    }
+                    let moved_on = matches!(
+                        error,
+                        AdapterError::StaleHead { .. }
+                            | AdapterError::StaleLive { .. }
+                            | AdapterError::StaleObject { .. }
+                    );
+                    if moved_on && let Some(error) = self.moved_approval(permit.as_deref()).await? {
+                        return Err(error);
+                    }
                     match settle(error, request.on_refusal, &mut moved)? {
                         Settled::Again => {}
                         Settled::Without(record, error) => drop(failed.insert(record, error)),
@@ -171,14 +206,14 @@ impl Project {
         records: &[RecordKey],
         request: &Request<'_>,
         first: bool,
-    ) -> Result<Vec<RecordState>, Error> {
+    ) -> Result<(Vec<RecordState>, Option<Arc<EnvState>>), Error> {
         let may_split = first && request.on_refusal == OnRefusal::LeaveOut && !request.options.dry_run;
         let limit = if may_split { self.adapter.capabilities().max_batch_bytes } else { usize::MAX };
         let states =
             async { if records.is_empty() { Ok(Vec::new()) } else { self.states_within(records, limit).await } };
-        let env = async { if request.options.dry_run { Ok(()) } else { self.ensure_env().await } };
+        let env = async { if request.options.dry_run { Ok(None) } else { self.ensure_env().await.map(Some) } };
         let (states, env) = futures_util::future::join(states, env).await;
-        env.and(states)
+        env.and_then(|env| Ok((states?, env)))
     }
 
     /// Reads the first of some records, in ascending order: those whose documents have so many bytes
@@ -220,6 +255,8 @@ impl Project {
             changes,
             objects: Vec::new(),
             upkeep: Vec::new(),
+            forced: false,
+            grain: Grain::Change,
         }
     }
 
@@ -406,7 +443,7 @@ fn made_by(verb: Verb, entry: &Entry) -> bool {
         Verb::Import => header.op == Op::Import,
         Verb::Activate => matches!(header.op, Op::Commit | Op::Import | Op::Force),
         Verb::Undo => matches!(header.op, Op::Commit | Op::Delete),
-        Verb::Init | Verb::Tag | Verb::Link | Verb::Repair => true,
+        Verb::Init | Verb::Tag | Verb::Link | Verb::Repair | Verb::Approval | Verb::Policy => true,
     }
 }
 
@@ -468,6 +505,7 @@ fn settle(error: AdapterError, on_refusal: OnRefusal, moved: &mut BTreeMap<Recor
         // Another look decides whether the author has to.
         AdapterError::StaleHead { .. }
         | AdapterError::StaleLive { .. }
+        | AdapterError::StaleObject { .. }
         | AdapterError::Clock { .. }
         | AdapterError::UnknownOutcome => Ok(Settled::Again),
         other => {

@@ -81,6 +81,7 @@ impl Project {
             on_moved: OnMoved::Conflict,
             op_id: None,
             asks_for: None,
+            forced: false,
         };
         self.transact(request, |state| plan_undo(state, self.rules(&state.record)?, input)).await
     }

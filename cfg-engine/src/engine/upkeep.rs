@@ -17,14 +17,27 @@ impl Project {
     /// Doing it twice is the same as doing it once, so an unknown outcome is settled by doing it again.
     pub(crate) async fn apply_upkeep(&self, verb: Verb, options: &Options, upkeep: Vec<Upkeep>) -> Result<(), Error> {
         let mut last = AdapterError::UnknownOutcome;
+        let permit = options.passage.permit.as_deref();
         for _ in 0..ATTEMPTS {
             let mut plan = self.plan(verb, options, Vec::new());
             plan.upkeep.clone_from(&upkeep);
-            let (cleared, _) = judge(plan, &self.settings, self.collections(), options.gate(), OnRefusal::Whole)?;
+            let env = self.ensure_env().await?;
+            let (cleared, _) = judge(plan, self.keeper(options.gate(), OnRefusal::Whole, Some(&env), permit))?;
             let clock = self.adapter.clock().await?;
-            let bound = cleared.bind(op_id(&*self.ids), clock.now_at(self.adapter.monotonic()));
+            let bound = cleared.bind(op_id(&*self.ids), clock.now_at(self.adapter.monotonic()))?;
             match self.adapter.apply(&bound.batch).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    permit.into_iter().for_each(|permit| permit.done(cleared.pieces()));
+                    return Ok(());
+                }
+                Err(AdapterError::StaleObject { kind, name }) => {
+                    if let Some(error) = self.moved_approval(permit).await? {
+                        return Err(error);
+                    }
+                    // The env asks for something else by now.
+                    self.forget_env();
+                    last = AdapterError::StaleObject { kind, name };
+                }
                 Err(error @ (AdapterError::Clock { .. } | AdapterError::UnknownOutcome)) => last = error,
                 Err(error) => return Err(error.into()),
             }

@@ -3,6 +3,7 @@
 use super::gates::Cleared;
 use super::{PlannedChange, PlannedEntry, Upkeep};
 use crate::adapter::{Batch, Change, ExpectedHead, HeadRef, HeadState, NewEntry};
+use crate::error::Error;
 use crate::history::{Entry, EntryHeader, MessageHash, OpId, Seq, Span, Timestamp, insert};
 use crate::planted;
 
@@ -17,7 +18,11 @@ impl Cleared {
     /// earlier than any moment since which a document is said to be live: that one was compared with the
     /// store's clock, which may have been set back since. Were an entry valid from later than it is recorded,
     /// the next change would not be the greatest in valid order.
-    pub(crate) fn bind(&self, op_id: OpId, now: Timestamp) -> Bound {
+    ///
+    /// # Errors
+    ///
+    /// Where the plan's approval has expired by then.
+    pub(crate) fn bind(&self, op_id: OpId, now: Timestamp) -> Result<Bound, Error> {
         let plan = self.plan();
         let tips = plan.changes.iter().filter_map(|c| c.expected.as_ref()).map(|h| h.tip.recorded_at);
         let newest_tip = tips.chain(plan.upkeep.iter().filter_map(Upkeep::newest)).max();
@@ -26,6 +31,7 @@ impl Cleared {
         let loaded = loaded.filter(|_| !planted!("loaded-time-not-bound"));
         let now = loaded.map_or(now, |valid_from| now.max(valid_from));
         let recorded_at = newest_tip.map_or(now, |tip| now.max(tip.plus_millis(1)));
+        self.in_time(recorded_at)?;
         let mut changes = Vec::with_capacity(plan.changes.len());
         let mut shown = Vec::with_capacity(plan.changes.len());
         for change in &plan.changes {
@@ -37,7 +43,9 @@ impl Cleared {
             changes.extend(plan.upkeep.iter().map(Upkeep::bind));
             changes.sort_by(|a, b| a.record.cmp(&b.record));
         }
-        Bound { batch: Batch::seal(op_id, recorded_at, changes, plan.objects.clone()), entries: shown }
+        let objects = plan.objects.iter().chain(self.beside()).cloned().collect();
+        let batch = Batch::seal(op_id, recorded_at, changes, objects).guarded(self.guards().to_vec());
+        Ok(Bound { batch, entries: shown })
     }
 
     fn bind_change(&self, change: &PlannedChange, op_id: &OpId, recorded_at: Timestamp) -> (Change, Vec<Entry>) {

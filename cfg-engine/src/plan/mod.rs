@@ -5,6 +5,7 @@
 
 mod activate;
 mod adopt;
+pub(crate) mod approval;
 mod base;
 mod bind;
 mod commit;
@@ -13,12 +14,14 @@ pub mod gates;
 mod live_edit;
 mod loaded;
 mod noted_secrets;
+pub(crate) mod permit;
 mod preimage;
 mod remove;
 mod restore;
 mod rules;
 mod seed;
 mod standing;
+pub(crate) mod stored;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,7 @@ mod view;
 
 pub(crate) use activate::{ActivateInput, plan_activate};
 pub(crate) use adopt::{AdoptInput, plan_adopt, plan_import, plan_strip};
+pub use approval::{Approval, ApprovalState, Denial, Statement, Vote, public_key};
 pub use base::Base;
 pub(crate) use bind::Bound;
 pub use commit::Content;
@@ -76,6 +80,29 @@ pub enum Verb {
     Link,
     /// `fsck --repair`.
     Repair,
+    /// Asking for an approval, giving and refusing one.
+    Approval,
+    /// `init --loosen`: a policy that is less strict than the stored one.
+    Policy,
+}
+
+impl Verb {
+    /// Every verb: what a test walks so that none is forgotten.
+    pub const ALL: [Verb; 13] = [
+        Verb::Commit,
+        Verb::Restore,
+        Verb::Adopt,
+        Verb::Import,
+        Verb::Remove,
+        Verb::Init,
+        Verb::Tag,
+        Verb::Activate,
+        Verb::Undo,
+        Verb::Link,
+        Verb::Repair,
+        Verb::Approval,
+        Verb::Policy,
+    ];
 }
 
 impl Verb {
@@ -93,6 +120,8 @@ impl Verb {
             Verb::Undo => "undo",
             Verb::Link => "link",
             Verb::Repair => "fsck",
+            Verb::Approval => "approve",
+            Verb::Policy => "init",
         }
     }
 }
@@ -114,6 +143,21 @@ pub struct Plan {
     pub objects: Vec<ObjectWrite>,
     /// What is written beside entries, of records that have no change.
     pub upkeep: Vec<Upkeep>,
+    /// It goes over what others did, because it was told to: `--force`.
+    pub forced: bool,
+    /// What an approval of it is an approval of.
+    pub grain: Grain,
+}
+
+/// Of what parts a plan is made that may be carried out one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Grain {
+    /// Each change of a record as a whole, on the head and live document that it was planned on.
+    #[default]
+    Change,
+    /// Each entry by itself: a history is loaded in as many batches as it takes, and every one of them
+    /// moves the head that the next is planned on.
+    Entry,
 }
 
 /// What is going to happen to one record.
@@ -137,6 +181,13 @@ pub struct PlannedChange {
     pub after: Option<Arc<Value>>,
     /// The entries, in ascending seq.
     pub entries: Vec<PlannedEntry>,
+}
+
+impl PlannedChange {
+    /// Returns whether live was not what history says when this was planned.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.expected.as_ref().is_some_and(|head| head.head.oid != self.live_oid)
+    }
 }
 
 /// One entry that is going to be written; what the batch decides (seq, times, ids) is still open.

@@ -1,15 +1,14 @@
-//! A plan as data: what `--dry-run` shows, and the value whose oid is `plan_oid`.
+//! A plan as data: what `--dry-run` shows, and what its address is made of.
 
 use std::cell::Cell;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{Plan, PlannedChange, PlannedEntry, Upkeep};
-use crate::adapter::LiveWrite;
-use crate::config::CollectionConfig;
+use super::{Plan, PlannedChange, PlannedEntry};
+use crate::adapter::{ExpectedVersion, LiveWrite};
 use crate::document::{
-    Edit, FieldPath, FieldPolicy, Object, Oid, PathChange, Treatment, Value, apply_changes, diff, oid, to_hex,
+    Edit, FieldPath, FieldPolicy, Object, Oid, PathChange, Treatment, Value, apply_changes, diff, to_hex,
 };
 
 /// A plan as people and programs see it.
@@ -21,45 +20,17 @@ pub struct PlanView {
     pub shown: Object,
 }
 
-impl PlanView {
-    /// Computes the view; `key` hides secret values in the address.
-    pub(crate) fn of(plan: &Plan, collections: &[CollectionConfig], key: &[u8; 32]) -> PlanView {
-        let none = FieldPolicy::default();
-        let policy = |change: &PlannedChange| {
-            collections.iter().find(|c| c.name == change.record.collection).map_or(&none, |c| &c.policy)
-        };
-        let key = HidingKey { key, used: Cell::new(false) };
-        let changes: Vec<Object> = plan.changes.iter().map(|c| stored_change(c, policy(c), &key)).collect();
-        let stored = header(plan)
-            .with("v", 1)
-            .with("changes", changes)
-            .with("objects", plan.objects.iter().map(stored_object).collect::<Vec<_>>());
-        let stored = match plan.upkeep.is_empty() {
-            true => stored,
-            false => stored.with("upkeep", plan.upkeep.iter().map(Upkeep::to_object).collect::<Vec<_>>()),
-        };
-        // Without a secret the same plan has the same address every time.
-        let stored = if key.used.get() { stored.with("key", to_hex(key.key)) } else { stored };
-        // Documents stand in it as text: whatever depth and numbers they have, the plan has an address.
-        let plan_oid = oid(&Value::Object(stored), &none).expect("a plan is shallow and has whole numbers only");
-        let shown = Object::new()
-            .with("plan_oid", plan_oid.to_hex())
-            .with("env", plan.env.as_str())
-            .with("verb", plan.verb.as_str())
-            .with("author", author(plan))
-            .with("message", plan.message.as_str())
-            .with("changes", plan.changes.iter().map(|c| shown_change(c, policy(c))).collect::<Vec<_>>());
-        PlanView { plan_oid, shown }
-    }
-}
-
 /// The random key that secrets are hidden with, and whether one was.
-struct HidingKey<'k> {
+pub(super) struct HidingKey<'k> {
     key: &'k [u8; 32],
-    used: Cell<bool>,
+    pub(super) used: Cell<bool>,
 }
 
-impl HidingKey<'_> {
+impl<'k> HidingKey<'k> {
+    pub(super) fn new(key: &'k [u8; 32]) -> Self {
+        HidingKey { key, used: Cell::new(false) }
+    }
+
     /// A secret enters a plan as an HMAC under the plan's own random key: two plans with different
     /// secrets differ, and none tells its secret.
     fn hide(&self, value: &Value) -> String {
@@ -75,19 +46,20 @@ impl HidingKey<'_> {
     }
 }
 
-fn author(plan: &Plan) -> Object {
+pub(super) fn author(plan: &Plan) -> Object {
     Object::new().with("id", plan.author.id.as_str()).with("class", plan.author.class.as_str())
 }
 
-fn header(plan: &Plan) -> Object {
-    Object::new()
+pub(super) fn header(plan: &Plan) -> Object {
+    let header = Object::new()
         .with("env", plan.env.as_str())
         .with("verb", plan.verb.as_str())
         .with("author", author(plan))
-        .with("message", plan.message.as_str())
+        .with("message", plan.message.as_str());
+    if plan.forced { header.with("forced", true) } else { header }
 }
 
-fn record(change: &PlannedChange) -> Object {
+pub(super) fn record(change: &PlannedChange) -> Object {
     Object::new()
         .with("collection", change.record.collection.as_str())
         .with("config_id", change.record.id.to_value())
@@ -96,14 +68,14 @@ fn record(change: &PlannedChange) -> Object {
         .with("live_oid", change.live_oid.map(|oid| oid.to_hex()))
 }
 
-fn stored_change(change: &PlannedChange, policy: &FieldPolicy, key: &HidingKey<'_>) -> Object {
+pub(super) fn stored_change(change: &PlannedChange, policy: &FieldPolicy, key: &HidingKey<'_>) -> Object {
     record(change)
         .with("head_entry", change.expected.as_ref().map(|h| h.head.entry_id.to_hex()))
         .with("live", stored_live(&change.live, policy, key))
         .with("entries", change.entries.iter().map(stored_entry).collect::<Vec<_>>())
 }
 
-fn stored_entry(entry: &PlannedEntry) -> Object {
+pub(super) fn stored_entry(entry: &PlannedEntry) -> Object {
     entry_value(entry)
         .with("author_class", entry.author.as_ref().map(|a| a.class.as_str()))
         .with("estimated", entry.estimated)
@@ -111,7 +83,7 @@ fn stored_entry(entry: &PlannedEntry) -> Object {
         .with("meta", entry.meta.clone())
 }
 
-fn stored_live(live: &LiveWrite, policy: &FieldPolicy, key: &HidingKey<'_>) -> Object {
+pub(super) fn stored_live(live: &LiveWrite, policy: &FieldPolicy, key: &HidingKey<'_>) -> Object {
     let kind = Object::new().with("kind", live_word(live));
     match live {
         LiveWrite::Update(changes) => {
@@ -177,14 +149,19 @@ fn hide_below(path: &FieldPath, value: &Value, policy: &FieldPolicy, key: &Hidin
     if policy.is_empty() { value.clone() } else { walk(path, value, policy, key) }
 }
 
-fn stored_object(object: &crate::adapter::ObjectWrite) -> Object {
+pub(super) fn stored_object(object: &crate::adapter::ObjectWrite) -> Object {
+    let expected = match object.expected {
+        ExpectedVersion::Absent => Value::Null,
+        ExpectedVersion::At(version) => Value::from(version),
+    };
     Object::new()
         .with("kind", object.key.kind.as_str())
         .with("name", object.key.name.as_str())
+        .with("version", expected)
         .with("body", object.body.as_ref().map(Value::to_interchange))
 }
 
-fn live_word(live: &LiveWrite) -> &'static str {
+pub(super) fn live_word(live: &LiveWrite) -> &'static str {
     match live {
         LiveWrite::Leave => "leave",
         LiveWrite::Update(_) => "update",
@@ -204,7 +181,7 @@ fn entry_value(entry: &PlannedEntry) -> Object {
         .with("valid_from", entry.valid_from.map(|t| t.to_string()))
 }
 
-fn shown_change(change: &PlannedChange, policy: &FieldPolicy) -> Object {
+pub(super) fn shown_change(change: &PlannedChange, policy: &FieldPolicy) -> Object {
     let empty = Value::Object(Object::new());
     let part = |doc: &Option<std::sync::Arc<Value>>| doc.as_ref().map_or(empty.clone(), |doc| policy.versioned(doc));
     let after = match change.live {

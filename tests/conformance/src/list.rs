@@ -185,6 +185,9 @@ macro_rules! __each_case {
                 odd_names_and_bodies,
                 a_body_of_a_megabyte,
                 eight_writers_of_one_object,
+                a_guarded_object_is_compared_and_not_written,
+                a_guard_that_does_not_hold_refuses_all,
+                nothing_slips_past_a_guard_that_moved,
             }
             activation: "Rows of one id take turns, and at no moment are none or two of them live." {
                 a_row_that_has_the_content_is_promoted,

@@ -41,7 +41,7 @@ pub(crate) async fn apply(sim: &Sim, who: u64, batch: &Batch) -> Result<(), Adap
     }
     for write in batch.objects() {
         let written = command(sim, who, "object", |world| {
-            let fits = check_object(&world.state, write).is_ok();
+            let fits = check_object(&world.state, &write.key, write.expected).is_ok();
             if fits {
                 let cell = object_write(&world.state, batch, write);
                 world.write([cell]);

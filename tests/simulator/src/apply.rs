@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cfg_engine::adapter::{
-    AdapterError, Batch, Change, ExpectedHead, ExpectedVersion, HeadState, ObjectWrite, StoredObject,
+    AdapterError, Batch, Change, ExpectedHead, ExpectedVersion, HeadState, ObjectKey, ObjectWrite, StoredObject,
 };
 use cfg_engine::history::Timestamp;
 use cfg_engine::planted;
@@ -38,8 +38,8 @@ pub(crate) fn check_head(state: &State, change: &Change) -> Result<(), AdapterEr
     Err(AdapterError::StaleHead { record: change.record.clone(), current })
 }
 
-pub(crate) fn check_object(state: &State, write: &ObjectWrite) -> Result<(), AdapterError> {
-    let fits = match (write.expected, state.datum(&Key::Object(write.key.clone()))) {
+pub(crate) fn check_object(state: &State, key: &ObjectKey, expected: ExpectedVersion) -> Result<(), AdapterError> {
+    let fits = match (expected, state.datum(&Key::Object(key.clone()))) {
         _ if planted!("object-version-not-compared") => true,
         (ExpectedVersion::Absent, None | Some(Datum::NoObject(_))) => true,
         (ExpectedVersion::At(version), Some(Datum::Object(stored))) => stored.version == version,
@@ -48,13 +48,13 @@ pub(crate) fn check_object(state: &State, write: &ObjectWrite) -> Result<(), Ada
     if fits {
         return Ok(());
     }
-    Err(AdapterError::StaleObject { kind: write.key.kind.clone(), name: write.key.name.clone() })
+    Err(AdapterError::StaleObject { kind: key.kind.clone(), name: key.name.clone() })
 }
 
 /// Heads before objects, and both before the time.
 pub(crate) fn check_standing(state: &State, batch: &Batch, now: Timestamp) -> Result<(), AdapterError> {
     batch.changes().iter().try_for_each(|change| check_head(state, change))?;
-    batch.objects().iter().try_for_each(|write| check_object(state, write))?;
+    batch.expected_objects().try_for_each(|(key, expected)| check_object(state, key, expected))?;
     check_clock(batch, now)
 }
 

@@ -210,8 +210,8 @@ async fn statement_writes(txn: &mut Txn, who: u64, batch: &Batch) -> Result<Opti
         }
         rows_of.push(rows);
     }
-    for write in batch.objects() {
-        if !txn.take(who, &Key::Object(write.key.clone())).await {
+    for (key, _) in batch.expected_objects() {
+        if !txn.take(who, &Key::Object(key.clone())).await {
             return Err(AdapterError::Busy);
         }
     }
@@ -220,7 +220,7 @@ async fn statement_writes(txn: &mut Txn, who: u64, batch: &Batch) -> Result<Opti
         let world = sim.lock();
         (Arc::clone(&world.state), world.now())
     };
-    let objects_fit = batch.objects().iter().all(|write| check_object(&newest, write).is_ok());
+    let objects_fit = batch.expected_objects().all(|(key, expected)| check_object(&newest, key, expected).is_ok());
     if !objects_fit || check_clock(batch, now).is_err() {
         return Ok(None);
     }

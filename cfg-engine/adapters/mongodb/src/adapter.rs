@@ -98,7 +98,7 @@ impl StorageAdapter for MongoAdapter {
 
     fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, Digested> {
         self.states(env, scope, |scanned| match scanned {
-            Scanned::Record(row) => Some(Digested::Record(row.finish().into())),
+            Scanned::Record(row) => Some(Digested::Record(row.digest())),
             Scanned::Strays(strays) => Some(Digested::Strays(strays)),
         })
     }

@@ -12,11 +12,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bson::raw::{RawDocumentBuf, cstr};
+use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 use bson::{Bson, DateTime, RawBson, doc, rawdoc};
 use cfg_engine::adapter::{
-    AdapterError, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, HeadState, LiveWrite, ObjectWrite,
-    TipRef,
+    AdapterError, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, HeadState, LiveWrite, ObjectKey, TipRef,
 };
 use cfg_engine::document::EntryId;
 use cfg_engine::history::{RecordKey, Timestamp};
@@ -118,7 +117,15 @@ async fn attempt(
     session.start_transaction().with_options(transaction()).await.map_err(|error| ended(store, &error))?;
     cfg_engine::reached!("mongodb/begun");
     let written = match way {
-        Way::Short(plan) => short::write(store, session, plan, prepared).await,
+        Way::Short(plan) => {
+            let written =
+                futures_util::future::join(short::write(store, session, plan, prepared), check_guards(store, prepared));
+            match written.await {
+                // What is unexpected, the careful way says: heads before objects.
+                (Ok(()), Err(Ended::Error(AdapterError::StaleObject { .. }))) => Err(Ended::Unexpected),
+                (written, guards) => written.and(guards),
+            }
+        }
         Way::Careful => careful(store, session, prepared).await,
     };
     cfg_engine::reached!("mongodb/before-commit");
@@ -178,7 +185,7 @@ pub(crate) struct Standing {
     heads: BTreeMap<RecordKey, HeadState>,
     /// The newest entries of records whose heads are expected to be lost.
     newest: BTreeMap<RecordKey, TipRef>,
-    versions: BTreeMap<(String, String), u64>,
+    versions: Versions,
 }
 
 async fn careful(store: &Store, session: &mut ClientSession, prepared: &Prepared<'_>) -> Result<(), Ended> {
@@ -197,8 +204,8 @@ pub(crate) async fn read_standing(
     prepared: &Prepared<'_>,
 ) -> Result<Standing, Ended> {
     let records: Vec<Bson> = prepared.changes.iter().map(|c| record_filter(&c.change.record).into()).collect();
-    let objects: Vec<Bson> = (prepared.batch.objects().iter())
-        .map(|write| doc! { "kind": write.key.kind.as_str(), "name": write.key.name.as_str() }.into())
+    let objects: Vec<Bson> = (prepared.batch.expected_objects())
+        .map(|(key, _)| doc! { "kind": key.kind.as_str(), "name": key.name.as_str() }.into())
         .collect();
     let names = &store.names;
     // One row, whatever there is: it carries the clock, and says that the store is initialised.
@@ -237,12 +244,7 @@ pub(crate) async fn read_standing(
     }
     for object in row.get_array("objects").map_err(broken)? {
         let object = object.ok().and_then(|object| object.as_document());
-        let read = object.and_then(|object| {
-            let id = object.get_document("_id").ok()?;
-            let key = (id.get_str("kind").ok()?.to_owned(), id.get_str("name").ok()?.to_owned());
-            Some((key, u64::try_from(object.get_i64("version").ok()?).ok()?))
-        });
-        let (key, version) = read.ok_or_else(|| damaged("an object without a name or version"))?;
+        let (key, version) = object.and_then(version).ok_or_else(|| damaged("an object without a name or version"))?;
         standing.versions.insert(key, version);
     }
     for change in prepared.changes.iter().map(|prepared| prepared.change) {
@@ -253,6 +255,37 @@ pub(crate) async fn read_standing(
         }
     }
     Ok(standing)
+}
+
+/// Reads an object's kind, name and version.
+fn version(object: &RawDocument) -> Option<((String, String), u64)> {
+    let id = object.get_document("_id").ok()?;
+    let key = (id.get_str("kind").ok()?.to_owned(), id.get_str("name").ok()?.to_owned());
+    Some((key, u64::try_from(object.get_i64("version").ok()?).ok()?))
+}
+
+/// Compares the objects that a batch guards and does not write, outside its transaction: beside it, so that
+/// nobody waits for the answer. What is read while the transaction is open and before it commits is no
+/// older than its snapshot.
+pub(crate) async fn check_guards(store: &Store, prepared: &Prepared<'_>) -> Result<(), Ended> {
+    let guards = prepared.batch.guards();
+    if guards.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Bson> = (guards.iter())
+        .map(|guard| doc! { "kind": guard.key.kind.as_str(), "name": guard.key.name.as_str() }.into())
+        .collect();
+    let filter = doc! { "_id": { "$in": ids }, "body": { "$exists": true } };
+    let objects = store.objects();
+    let found = objects.find(filter).projection(doc! { "version": 1 }).await;
+    let mut found = found.map_err(|error| ended(store, &error))?;
+    let mut versions = Versions::new();
+    while found.advance().await.map_err(|error| ended(store, &error))? {
+        let (key, version) = version(found.current()).ok_or_else(|| damaged("an object without a name or version"))?;
+        versions.insert(key, version);
+    }
+    guards.iter().try_for_each(|guard| check_object(&versions, &guard.key, guard.expected))?;
+    Ok(())
 }
 
 /// Reads the tip as the entries have it.
@@ -278,7 +311,8 @@ async fn newest_entry(store: &Store, session: &mut ClientSession, record: &Recor
 /// Checks heads before objects, and both before the time: a batch that comes again is told of its heads.
 pub(crate) fn check_standing(standing: &Standing, prepared: &Prepared<'_>) -> Result<(), AdapterError> {
     prepared.changes.iter().try_for_each(|prepared| check_head(standing, prepared.change))?;
-    prepared.batch.objects().iter().try_for_each(|write| check_object(standing, write))?;
+    let mut objects = prepared.batch.expected_objects();
+    objects.try_for_each(|(key, expected)| check_object(&standing.versions, key, expected))?;
     check_clock(standing, prepared)
 }
 
@@ -296,10 +330,16 @@ fn check_head(standing: &Standing, change: &Change) -> Result<(), AdapterError> 
     Err(AdapterError::StaleHead { record: change.record.clone(), current: current.cloned().map(Box::new) })
 }
 
-fn check_object(standing: &Standing, write: &ObjectWrite) -> Result<(), AdapterError> {
-    let key = (write.key.kind.clone(), write.key.name.clone());
-    let version = standing.versions.get(&key);
-    let as_expected = match (write.expected, version) {
+/// The versions of objects, by kind and name.
+pub(crate) type Versions = BTreeMap<(String, String), u64>;
+
+pub(crate) fn check_object(
+    versions: &Versions,
+    key: &ObjectKey,
+    expected: ExpectedVersion,
+) -> Result<(), AdapterError> {
+    let key = (key.kind.clone(), key.name.clone());
+    let as_expected = match (expected, versions.get(&key)) {
         (ExpectedVersion::Absent, None) => true,
         (ExpectedVersion::At(wanted), Some(version)) => *version == wanted,
         _ => false,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Bson, DateTime, Document, doc};
-use cfg_engine::adapter::{AdapterError, ClockReading, HeadState, Live, RecordState, Scope, Strays};
+use cfg_engine::adapter::{AdapterError, ClockReading, HeadState, Live, LiveDigest, RecordState, Scope, Strays};
 use cfg_engine::history::{CollectionName, EnvName, IdKey, RecordKey};
 use mongodb::{ClientSession, SessionCursor};
 
@@ -50,6 +50,19 @@ pub(crate) enum RawLive {
 }
 
 impl Row {
+    /// Hashes; parses only what is unusual.
+    pub(crate) fn digest(self) -> RecordState<LiveDigest> {
+        // A head that cannot be read is for the long way.
+        let quick = match (&self.live, &self.head) {
+            (RawLive::One(raw), Ok(_)) => self.table.quick_oid(raw),
+            _ => None,
+        };
+        let Some(oid) = quick else { return self.finish().into() };
+        let Row { record, head, clock, .. } = self;
+        let live = Live::One(LiveDigest { oid: Ok(oid) });
+        RecordState { record, live, head: head.ok().flatten(), clock }
+    }
+
     /// Parses and hashes.
     pub(crate) fn finish(self) -> RecordState {
         let Row { table, record, live, head, clock } = self;

@@ -5,7 +5,7 @@ use bson::{Bson, Document, doc};
 use cfg_engine::Value;
 use cfg_engine::adapter::{AdapterError, Live, LiveDoc, NativeImage};
 use cfg_engine::config::{CollectionConfig, Shape};
-use cfg_engine::document::{Number, Object, PathChange, oid};
+use cfg_engine::document::{Number, Object, Oid, PathChange, oid};
 use cfg_engine::history::{IdKey, NameError, RecordKey};
 
 use crate::rule;
@@ -164,6 +164,14 @@ impl LiveTable {
             Ok(value) => Live::One(LiveDoc::new(value, NativeImage::new(Image(raw)), &self.config.policy)),
             Err(reason) => Live::Unreadable { reason },
         }
+    }
+
+    /// Returns the oid of an ordinary live document, read from its bytes.
+    pub(crate) fn quick_oid(&self, raw: &RawDocument) -> Option<Oid> {
+        if raw.as_bytes().len() > MAX_DOCUMENT_BYTES {
+            return None;
+        }
+        values::quick_oid(raw, &self.config.policy)
     }
 
     /// Whether the versioned part is that of the image, and the values to be written over are exactly

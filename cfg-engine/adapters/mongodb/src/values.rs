@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use bson::raw::{CStr, RawArray, RawArrayBuf, RawBinaryRef, RawBsonRef, RawDocument, RawDocumentBuf, RawRegexRef};
 use bson::{Binary, DateTime, Decimal128, RawBson, Timestamp, oid::ObjectId};
 use cfg_engine::Value;
-use cfg_engine::document::{Extended, FieldPath, Number, Object, Step};
+use cfg_engine::document::{
+    Extended, FieldPath, FieldPolicy, Number, Object, ObjectSink, Oid, Step, ValueSink, digest_object,
+};
 
 /// From this many members on, repeated names are looked for with a set.
 const MANY: usize = 16;
@@ -87,6 +89,46 @@ pub(crate) fn read(value: RawBsonRef<'_>) -> Result<Value, String> {
             Extended::DbPointer { namespace, id }.into()
         }
     })
+}
+
+/// Returns the oid of a document, read from its bytes; `None` where the long way, by [`read_document`], has to
+/// be taken.
+pub(crate) fn quick_oid(doc: &RawDocument, policy: &FieldPolicy) -> Option<Oid> {
+    digest_object(policy, |object| digest_members(doc, object))
+}
+
+fn digest_members<'d>(doc: &'d RawDocument, object: &mut ObjectSink<'_, 'd>) -> Option<()> {
+    for element in doc.iter() {
+        let (name, value) = element.ok()?;
+        object.member(name.as_str(), |sink| digest_value(value, sink))?;
+    }
+    Some(())
+}
+
+fn digest_value<'d>(value: RawBsonRef<'d>, sink: ValueSink<'_, 'd>) -> Option<()> {
+    match value {
+        RawBsonRef::Null => sink.null(),
+        RawBsonRef::Boolean(b) => sink.bool(b),
+        RawBsonRef::Int32(n) => sink.number(&Number::Int32(n)),
+        RawBsonRef::Int64(n) => sink.number(&Number::Int64(n)),
+        RawBsonRef::Double(n) => sink.number(&Number::Double(n)),
+        RawBsonRef::String(text) => sink.string(text),
+        RawBsonRef::Document(doc) => sink.object(|object| digest_members(doc, object)),
+        RawBsonRef::Array(array) => sink.array(|sink| {
+            for item in array {
+                let item = item.ok()?;
+                sink.element(|sink| digest_value(item, sink))?;
+            }
+            Some(())
+        }),
+        RawBsonRef::DateTime(at) => sink.extended(&Extended::DateTime(at.timestamp_millis())),
+        RawBsonRef::ObjectId(id) => sink.extended(&Extended::ObjectId(id.bytes())),
+        other => match read(other).ok()? {
+            Value::Number(number) => sink.number(&number),
+            Value::Extended(extended) => sink.extended(&extended),
+            _ => None,
+        },
+    }
 }
 
 /// The parts of a database pointer, which the driver keeps to itself: text, then twelve bytes.

@@ -14,7 +14,7 @@ use cfg_engine::history::{CollectionName, Entry, EnvName, OpId, RecordKey, Times
 use futures_util::StreamExt;
 
 use crate::as_of::{AsOfAddresses, AsOfEntries, Question};
-use crate::connection::Shared;
+use crate::connection::{Shared, Use};
 use crate::entries::{Addresses, Entries};
 use crate::errors::{OrAdapterError, STORE, damaged};
 use crate::live;
@@ -103,14 +103,14 @@ impl StorageAdapter for PostgresAdapter {
     }
 
     async fn clock(&self) -> Result<ClockReading, AdapterError> {
-        let conn = self.shared.conn().await?;
+        let conn = self.shared.conn(Use::Points).await?;
         let taken = self.shared.monotonic();
         let rows = conn.rows(&format!("SELECT {NOW_MS}"), &Params::default()).await.sql()?;
         Ok(ClockReading { store: Timestamp::from_millis(number(&rows)?), taken })
     }
 
     async fn pending_schema(&self) -> Result<Vec<String>, AdapterError> {
-        schema::pending(&self.shared.conn().await?).await
+        schema::pending(&self.shared.conn(Use::Scans).await?).await
     }
 
     async fn ensure_schema(&self) -> Result<Vec<String>, AdapterError> {
@@ -120,7 +120,7 @@ impl StorageAdapter for PostgresAdapter {
     async fn check_collection(&self, collection: &CollectionName) -> Result<Vec<String>, AdapterError> {
         let catalog = self.shared.look_again().await?;
         let table = catalog.table(collection)?;
-        table.advice(&self.shared.conn().await?).await
+        table.advice(&self.shared.conn(Use::Scans).await?).await
     }
 
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState> {
@@ -132,7 +132,7 @@ impl StorageAdapter for PostgresAdapter {
 
     fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, Digested> {
         self.states(env, scope, |scanned| match scanned {
-            Scanned::Record(state) => Some(Digested::Record(live::finish(state).into())),
+            Scanned::Record(state) => Some(Digested::Record(live::digest(state))),
             Scanned::Strays(strays) => Some(Digested::Strays(strays)),
         })
     }
@@ -166,7 +166,7 @@ impl StorageAdapter for PostgresAdapter {
         if !catalog.has_history()? {
             return Ok(Vec::new());
         }
-        let conn = self.shared.conn().await?;
+        let conn = self.shared.conn(Use::Points).await?;
         let mut params = Params::default();
         let mut filter = format!("body IS NOT NULL AND kind = {}", params.text(kind));
         if let Some(name) = name {
@@ -183,7 +183,7 @@ impl StorageAdapter for PostgresAdapter {
         if !self.shared.catalog().has_history()? {
             return Ok(Vec::new());
         }
-        check::check(&self.shared.conn().await?).await
+        check::check(&self.shared.conn(Use::Scans).await?).await
     }
 
     fn check_document(&self, record: &RecordKey, doc: &Value) -> Result<(), AdapterError> {

@@ -17,7 +17,7 @@ use cfg_engine::history::{RecordKey, Timestamp};
 use tokio_postgres::types::Type;
 
 use crate::column::Default;
-use crate::connection::{Conn, Shared, Transaction};
+use crate::connection::{Conn, Shared, Transaction, Use};
 use crate::errors::{
     Failure, MISMATCH, OrAdapterError, damaged, failure, from_postgres, is_changed_table, refused, storage,
 };
@@ -45,7 +45,7 @@ pub(crate) async fn apply(shared: &Arc<Shared>, batch: &Batch, document_limit: u
             catalog = shared.look_again().await?;
         }
         catalog.require_history()?;
-        let conn = shared.conn().await?;
+        let conn = shared.conn(Use::Points).await?;
         let before = returning::find(&conn, batch).await?;
         let prepared = prepare(batch, &catalog, before, document_limit)?;
         let applying = Applying { shared, prepared: &prepared };
@@ -190,7 +190,7 @@ impl Applying<'_> {
     }
 
     async fn begin(&self) -> Result<Transaction, Failed> {
-        let conn = self.shared.conn().await?;
+        let conn = self.shared.conn(Use::Points).await?;
         conn.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(|(error, conn)| {
             conn.discard();
             Failed::For(from_postgres(&error))
@@ -395,30 +395,42 @@ impl Applying<'_> {
     }
 
     async fn check_objects(&self, conn: &Conn) -> Result<(), Failed> {
-        let writes = self.prepared.batch.objects();
-        if writes.is_empty() {
+        let expected: Vec<_> = self.prepared.batch.expected_objects().collect();
+        if expected.is_empty() {
             return Ok(());
         }
         let mut params = Params::default();
-        let kinds = params.texts(writes.iter().map(|w| w.key.kind.clone()).collect::<Vec<_>>());
-        let names = params.texts(writes.iter().map(|w| w.key.name.clone()).collect::<Vec<_>>());
+        let kinds = params.texts(expected.iter().map(|(key, _)| key.kind.clone()).collect::<Vec<_>>());
+        let names = params.texts(expected.iter().map(|(key, _)| key.name.clone()).collect::<Vec<_>>());
+        // Nobody waits for what is only compared.
+        let written = params.add(i64::try_from(self.prepared.batch.objects().len()).unwrap_or(i64::MAX), Type::INT8);
         let sql = format!(
             "SELECT o.n - 1, x.version FROM unnest({kinds}, {names}) WITH ORDINALITY o(kind, name, n) JOIN {} x \
-             ON x.kind = o.kind AND x.name = o.name AND x.body IS NOT NULL ORDER BY o.kind, o.name FOR UPDATE OF x",
+             ON x.kind = o.kind AND x.name = o.name AND x.body IS NOT NULL \
+             WHERE o.n <= {written} ORDER BY o.kind, o.name FOR UPDATE OF x",
+            self.shared.names.objects
+        );
+        let compared = format!(
+            "SELECT o.n - 1, x.version FROM unnest({kinds}, {names}) WITH ORDINALITY o(kind, name, n) JOIN {} x \
+             ON x.kind = o.kind AND x.name = o.name AND x.body IS NOT NULL WHERE o.n > {written}",
             self.shared.names.objects
         );
         let mut versions: BTreeMap<usize, i64> = BTreeMap::new();
-        for row in self.read(conn, &sql, &params).await? {
+        let mut rows = self.read(conn, &sql, &params).await?;
+        if !self.prepared.batch.guards().is_empty() {
+            rows.extend(self.read(conn, &compared, &params).await?);
+        }
+        for row in rows {
             versions.insert(place(row.try_get(0).sql()?), row.try_get(1).sql()?);
         }
-        for (at, write) in writes.iter().enumerate() {
-            let as_expected = match (write.expected, versions.get(&at)) {
+        for (at, (key, expected)) in expected.into_iter().enumerate() {
+            let as_expected = match (expected, versions.get(&at)) {
                 (ExpectedVersion::Absent, None) => true,
                 (ExpectedVersion::At(wanted), Some(version)) => u64::try_from(*version) == Ok(wanted),
                 _ => false,
             };
             if !as_expected {
-                let (kind, name) = (write.key.kind.clone(), write.key.name.clone());
+                let (kind, name) = (key.kind.clone(), key.name.clone());
                 return Err(Failed::For(AdapterError::StaleObject { kind, name }));
             }
         }

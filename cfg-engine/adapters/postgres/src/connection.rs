@@ -29,7 +29,10 @@ pub(crate) struct Shared {
     pub(crate) catalog: Mutex<Arc<Catalog>>,
     /// Whether a session belongs to its client alone.
     sessions: Arc<Sessions>,
-    pool: Pool,
+    /// Connections for looking at records by key, and for writing them.
+    points: Pool,
+    /// Connections for reading tables through; none where there may be only one connection.
+    scans: Option<Pool>,
     place: String,
     started: Instant,
     /// Statements that were run once already.
@@ -52,8 +55,25 @@ struct Sessions {
 }
 
 struct Connector {
-    target: Target,
+    target: Arc<Target>,
     sessions: Arc<Sessions>,
+    /// What its sessions are set to.
+    settings: &'static str,
+}
+
+/// Statements that look records up by their keys, and only by them. They are planned once and not each time
+/// anew, which would take longer than what they do; and always by index, so that a plan made while a table
+/// was empty still does when it has grown.
+const POINT_SETTINGS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c random_page_cost=0.1 \
+                              -c seq_page_cost=0.1 -c jit=off";
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Records by key.
+    Points,
+    /// Whole tables.
+    Scans,
 }
 
 impl Connect for Connector {
@@ -69,7 +89,8 @@ impl Connect for Connector {
             }
             let mut named = config.clone();
             let own = config.get_options().unwrap_or_default();
-            named.options(format!("{own} -c cfg_engine.session={name}").trim_start());
+            let settings = self.settings;
+            named.options(format!("{own} -c cfg_engine.session={name} {settings}").trim());
             match self.open(&named).await {
                 Ok((client, task)) => {
                     let row = client.query_typed("SELECT current_setting('cfg_engine.session', true)", &[]).await?;
@@ -118,20 +139,27 @@ impl Shared {
         }
         let sessions = Arc::new(Sessions::default());
         let place = target.place.clone();
-        let config = target.config.clone();
-        let connector = Connector { target, sessions: Arc::clone(&sessions) };
-        let manager =
-            Manager::from_connect(config, connector, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager)
-            .max_size(options.max_connections.max(1))
-            .runtime(Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(options.patience),
-                create: Some(options.patience.saturating_mul(2)),
-                recycle: Some(options.patience),
-            })
-            .build()
-            .map_err(|_| setup("the pool of connections cannot be set up", "this is a defect; please report it"))?;
+        let target = Arc::new(target);
+        let pool = |size: usize, settings| {
+            let connector = Connector { target: Arc::clone(&target), sessions: Arc::clone(&sessions), settings };
+            let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+            Pool::builder(Manager::from_connect(target.config.clone(), connector, how))
+                .max_size(size)
+                .runtime(Runtime::Tokio1)
+                .timeouts(Timeouts {
+                    wait: Some(options.patience),
+                    create: Some(options.patience.saturating_mul(2)),
+                    recycle: Some(options.patience),
+                })
+                .build()
+                .map_err(|_| setup("the pool of connections cannot be set up", "this is a defect; please report it"))
+        };
+        // Long reads are few, and must not keep the short ones waiting.
+        let most = options.max_connections.max(1);
+        let (points, scans) = match most {
+            1 => (pool(1, "")?, None),
+            most => (pool(most - most.div_ceil(4), POINT_SETTINGS)?, Some(pool(most.div_ceil(4), "")?)),
+        };
         let names = Names::new(&options.schema);
         let catalog = Mutex::new(Arc::new(Catalog::unread(&options.collections)));
         Ok(Shared {
@@ -139,7 +167,8 @@ impl Shared {
             names,
             catalog,
             sessions,
-            pool,
+            points,
+            scans,
             place,
             started,
             seen: Mutex::default(),
@@ -148,8 +177,12 @@ impl Shared {
     }
 
     /// Takes a connection.
-    pub(crate) async fn conn(self: &Arc<Self>) -> Result<Conn, AdapterError> {
-        let client = self.pool.get().await.map_err(|error| match error {
+    pub(crate) async fn conn(self: &Arc<Self>, what_for: Use) -> Result<Conn, AdapterError> {
+        let pool = match (what_for, &self.scans) {
+            (Use::Scans, Some(scans)) => scans,
+            _ => &self.points,
+        };
+        let client = pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => from_connect(&error, &self.place),
             PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => unreachable("all connections are in use"),
             PoolError::Timeout(_) => AdapterError::Unreachable {
@@ -168,7 +201,7 @@ impl Shared {
 
     /// Reads the description of the live tables anew.
     pub(crate) async fn look_again(self: &Arc<Self>) -> Result<Arc<Catalog>, AdapterError> {
-        let conn = self.conn().await?;
+        let conn = self.conn(Use::Points).await?;
         let catalog = Arc::new(Catalog::read(&conn, &self.options.collections).await?);
         *self.catalog.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&catalog);
         Ok(catalog)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cfg_engine::Value;
-use cfg_engine::adapter::{AdapterError, Capabilities, Live, LiveDoc, NativeImage, RecordState};
+use cfg_engine::adapter::{AdapterError, Capabilities, Live, LiveDigest, LiveDoc, NativeImage, RecordState};
 use cfg_engine::document::{FieldPolicy, PathChange, oid};
 use cfg_engine::history::RecordKey;
 use tokio_postgres::Row;
@@ -145,4 +145,16 @@ pub(crate) fn finish(state: RecordState<Image>) -> RecordState {
         _ => Live::Unreadable { reason: "a state that this store does not have".to_owned() },
     };
     RecordState { record: state.record, live, head: state.head, clock: state.clock }
+}
+
+/// As [`finish`], where only the address is asked for.
+pub(crate) fn digest(state: RecordState<Image>) -> RecordState<LiveDigest> {
+    let quick = match &state.live {
+        Live::One(Image { table, native: Native::Doc(text) }) => table.config.quick_oid(&state.record.id, text),
+        _ => None,
+    };
+    match quick {
+        Some(oid) => state.digested(oid),
+        None => finish(state).into(),
+    }
 }

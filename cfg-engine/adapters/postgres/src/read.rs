@@ -11,7 +11,7 @@ use futures_util::TryStreamExt;
 use tokio_postgres::Row;
 
 use crate::catalog::Catalog;
-use crate::connection::Conn;
+use crate::connection::{Conn, Use};
 use crate::errors::{OrAdapterError, setup};
 use crate::heads;
 use crate::live::{self, Image};
@@ -46,6 +46,13 @@ enum Part<'s> {
 #[async_trait]
 impl Read for Records {
     type Row = Scanned;
+
+    fn what_for(&self) -> Use {
+        match self.scope {
+            Scope::Records(_) => Use::Points,
+            Scope::All(_) => Use::Scans,
+        }
+    }
 
     async fn run(&self, conn: &Conn, catalog: &Catalog, out: &mut States) -> Result<(), Halt> {
         let parts: Vec<Part<'_>> = match &self.scope {

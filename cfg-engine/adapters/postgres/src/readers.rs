@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use crate::catalog::Catalog;
-use crate::connection::{Conn, Shared};
+use crate::connection::{Conn, Shared, Use};
 use crate::errors::{connection_lost, from_postgres, is_changed_table, task_stopped};
 
 /// How many rows a chunk has at most.
@@ -55,6 +55,11 @@ impl From<tokio_postgres::Error> for Halt {
 #[async_trait]
 pub(crate) trait Read: Send + Sync + 'static {
     type Row: Send + 'static;
+
+    /// What its connection is for.
+    fn what_for(&self) -> Use {
+        Use::Scans
+    }
 
     /// Reads everything into `out`, in one snapshot.
     async fn run(&self, conn: &Conn, catalog: &Catalog, out: &mut Sink<Self::Row>) -> Result<(), Halt>;
@@ -135,7 +140,7 @@ async fn attempts<R: Read>(shared: &Arc<Shared>, read: &R, sink: &mut Sink<R::Ro
             // Somebody may have initialised it since.
             catalog = shared.look_again().await?;
         }
-        let conn = shared.conn().await?;
+        let conn = shared.conn(read.what_for()).await?;
         let outcome = match read.run(&conn, &catalog, sink).await {
             Ok(()) => sink.flush().await,
             failed => failed,

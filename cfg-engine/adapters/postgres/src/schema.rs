@@ -3,7 +3,7 @@
 use cfg_engine::Value;
 use cfg_engine::adapter::AdapterError;
 
-use crate::connection::{Conn, Shared};
+use crate::connection::{Conn, Shared, Use};
 use crate::errors::{OrAdapterError, from_postgres, setup};
 use crate::options::Names;
 use crate::sql::{Params, literal, quoted};
@@ -78,7 +78,8 @@ fn pieces(names: &Names) -> Vec<Piece> {
                  CONSTRAINT objects_key PRIMARY KEY (kind, name))"
             ),
         ),
-        index("history_valid", "(record_no, valid_from, seq)"),
+        // What comes behind is no key, so that one version is looked up by the primary key.
+        index("history_valid", "(record_no, valid_from) INCLUDE (seq)"),
         index("history_recorded", "(recorded_at)"),
         index("history_superseded", "(superseded_at, recorded_at)"),
         index("history_estimated", "(record_no, valid_from) WHERE valid_from_estimated"),
@@ -164,7 +165,7 @@ pub(crate) async fn history(conn: &Conn) -> Result<Result<History, AdapterError>
 
 /// Creates what is missing, in one transaction, and returns what was run.
 pub(crate) async fn ensure(shared: &std::sync::Arc<Shared>) -> Result<Vec<String>, AdapterError> {
-    let conn = shared.conn().await?;
+    let conn = shared.conn(Use::Scans).await?;
     if pending(&conn).await?.is_empty() {
         drop(conn);
         shared.look_again().await?;

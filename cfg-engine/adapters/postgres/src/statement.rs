@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use cfg_engine::adapter::{Change, ExpectedHead, ExpectedVersion};
+use cfg_engine::adapter::{Change, ExpectedHead, ExpectedVersion, ObjectGuard};
 use cfg_engine::history::{Ends, Timestamp};
 use tokio_postgres::types::{ToSql, Type};
 
@@ -111,7 +111,17 @@ impl Builder<'_> {
         self.params.add(values, Type::TIMESTAMPTZ_ARRAY)
     }
 
-    /// `unnest` of the keys of some changes.
+    /// The parameters of `rows` rows as a table. One row is spelled out: then there is nothing to scan and to
+    /// join, which is most of the work of a single commit.
+    fn table(arrays: &[String], rows: usize) -> String {
+        if rows == 1 {
+            let first: Vec<String> = arrays.iter().map(|array| format!("({array})[1]")).collect();
+            return format!("(SELECT {})", first.join(", "));
+        }
+        format!("unnest({})", arrays.join(", "))
+    }
+
+    /// The keys of some changes.
     fn keys(&mut self, prepared: &Prepared, places: &[usize]) -> Vec<String> {
         let changes = prepared.batch.changes();
         let part = |of: fn(&cfg_engine::history::RecordKey) -> &str| {
@@ -140,9 +150,9 @@ impl Builder<'_> {
             let arrays = self.keys(prepared, &lost);
             let count = self.count(lost.len());
             self.ctes.push(format!(
-                "lost AS MATERIALIZED (SELECT c.n, r.record_no FROM unnest({}) c(n, env, collection, id_key) \
+                "lost AS MATERIALIZED (SELECT c.n, r.record_no FROM {} c(n, env, collection, id_key) \
                  JOIN {records} r ON r.env = c.env AND r.collection = c.collection AND r.id_key = c.id_key)",
-                arrays.join(", ")
+                Self::table(&arrays, lost.len())
             ));
             self.conditions.push(format!("(SELECT count(*) FROM lost) = {count}"));
         }
@@ -160,22 +170,23 @@ impl Builder<'_> {
             let at = self.params.instant(prepared.batch.recorded_at());
             let count = self.count(known.len());
             self.ctes.push(format!(
-                "locked AS MATERIALIZED (SELECT c.n, h.record_no FROM unnest({}) \
+                "locked AS MATERIALIZED (SELECT c.n, h.record_no FROM {} \
                  c(n, env, collection, id_key, head_seq, head_oid, head_entry_id, tip_seq, tip_entry_id, tip_at) \
-                 JOIN {records} r ON r.env = c.env AND r.collection = c.collection AND r.id_key = c.id_key \
-                 JOIN {heads} h ON h.record_no = r.record_no \
-                 WHERE h.head_seq = c.head_seq AND h.head_oid IS NOT DISTINCT FROM c.head_oid \
+                 CROSS JOIN LATERAL (SELECT r.record_no FROM {records} r WHERE r.env = c.env \
+                 AND r.collection = c.collection AND r.id_key = c.id_key OFFSET 0) r \
+                 CROSS JOIN LATERAL (SELECT h.record_no FROM {heads} h WHERE h.record_no = r.record_no \
+                 AND h.head_seq = c.head_seq AND h.head_oid IS NOT DISTINCT FROM c.head_oid \
                  AND h.head_entry_id = c.head_entry_id AND h.tip_seq = c.tip_seq AND h.tip_entry_id = c.tip_entry_id \
-                 AND h.tip_recorded_at = c.tip_at AND h.tip_recorded_at < {at} ORDER BY c.n FOR UPDATE OF h)",
-                arrays.join(", ")
+                 AND h.tip_recorded_at = c.tip_at AND h.tip_recorded_at < {at} FOR UPDATE OF h) h)",
+                Self::table(&arrays, known.len())
             ));
             self.conditions.push(format!("(SELECT count(*) FROM locked) = {count}"));
         }
         if !new.is_empty() {
             let arrays = self.keys(prepared, &new);
             self.ctes.push(format!(
-                "news AS MATERIALIZED (SELECT * FROM unnest({}) c(n, env, collection, id_key))",
-                arrays.join(", ")
+                "news AS MATERIALIZED (SELECT * FROM {} c(n, env, collection, id_key))",
+                Self::table(&arrays, new.len())
             ));
             self.conditions.push(format!(
                 "NOT EXISTS (SELECT 1 FROM news c JOIN {records} r ON r.env = c.env AND r.collection = c.collection \
@@ -185,6 +196,7 @@ impl Builder<'_> {
     }
 
     fn expected_objects(&mut self, prepared: &Prepared) {
+        self.guarded_objects(prepared);
         let objects = &self.names.objects;
         let writes = prepared.batch.objects();
         if writes.is_empty() {
@@ -212,6 +224,27 @@ impl Builder<'_> {
         self.conditions.push(format!(
             "NOT EXISTS (SELECT 1 FROM objects o JOIN {objects} x ON x.kind = o.kind AND x.name = o.name \
              WHERE o.version IS NULL AND x.body IS NOT NULL)"
+        ));
+    }
+
+    /// Objects that are compared and not written: in the statement's own snapshot, without a lock.
+    fn guarded_objects(&mut self, prepared: &Prepared) {
+        let guards = prepared.batch.guards();
+        if guards.is_empty() {
+            return;
+        }
+        let kinds = self.params.texts(guards.iter().map(|g| g.key.kind.clone()).collect::<Vec<_>>());
+        let names = self.params.texts(guards.iter().map(|g| g.key.name.clone()).collect::<Vec<_>>());
+        let version = |guard: &ObjectGuard| match guard.expected {
+            ExpectedVersion::Absent => None,
+            ExpectedVersion::At(version) => Some(i64::try_from(version).unwrap_or(i64::MAX)),
+        };
+        let versions = self.numbers(guards.iter().map(version).collect::<Vec<_>>());
+        self.conditions.push(format!(
+            "NOT EXISTS (SELECT 1 FROM unnest({kinds}, {names}, {versions}) g(kind, name, version) LEFT JOIN {} x \
+             ON x.kind = g.kind AND x.name = g.name AND x.body IS NOT NULL \
+             WHERE x.version IS DISTINCT FROM g.version)",
+            self.names.objects
         ));
     }
 
@@ -248,16 +281,19 @@ impl Builder<'_> {
         arrays.push(self.params.texts(images));
         let count = self.count(there);
         let (names, parts) = id_names(table, "w.");
-        let join = format!("JOIN {} t ON {} AND {}", table.name, table.id_is("t.", &parts), table.rule.sql("t."));
+        // Row by row: a plan that compares whole tables would make a text of every document.
+        let row = format!("FROM {} t WHERE {} AND {}", table.name, table.id_is("t.", &parts), table.rule.sql("t."));
         self.ctes.push(format!(
-            "watched{t} AS MATERIALIZED (SELECT * FROM unnest({}) w(n, {names}, image))",
-            arrays.join(", ")
+            "watched{t} AS MATERIALIZED (SELECT * FROM {} w(n, {names}, image))",
+            Self::table(&arrays, guarded.len())
         ));
-        self.conditions.push(format!("(SELECT count(*) FROM watched{t} w {join}) = {count}"));
+        self.conditions.push(format!(
+            "(SELECT count(*) FROM watched{t} w CROSS JOIN LATERAL (SELECT 1 {row} OFFSET 0) l) = {count}"
+        ));
         if there > 0 {
             self.ctes.push(format!(
-                "live{t} AS MATERIALIZED (SELECT w.n FROM watched{t} w {join} WHERE w.image IS NOT NULL AND {} AND {} \
-                 ORDER BY w.n FOR UPDATE OF t)",
+                "live{t} AS MATERIALIZED (SELECT w.n FROM watched{t} w \
+                 CROSS JOIN LATERAL (SELECT 1 {row} AND {} FOR UPDATE OF t) l WHERE w.image IS NOT NULL AND {})",
                 is_image(table, "t.", "w.image"),
                 table.settings
             ));
@@ -300,7 +336,7 @@ impl Builder<'_> {
             self.counts.push(("records", "begun".to_owned(), count));
         }
         if !sources.is_empty() {
-            self.ctes.push(format!("numbered AS MATERIALIZED ({})", sources.join(" UNION ALL ")));
+            self.ctes.push(format!("numbered AS ({})", sources.join(" UNION ALL ")));
         }
     }
 
@@ -349,8 +385,8 @@ impl Builder<'_> {
                  e.valid_to, e.recorded_at, e.superseded_at, e.valid_from_estimated, e.op, e.oid, e.entry_id, \
                  e.prev_entry_id, e.op_id, e.author_id, e.author_class, e.message_hash, e.base::json, e.meta::json, \
                  e.git_shas::text[], e.message, e.doc_state, e.doc_native::json, e.doc::json \
-                 FROM ok, unnest({}) e(n, {COLUMNS}) JOIN numbered m ON m.n = e.n RETURNING 1)",
-                arrays.join(", ")
+                 FROM ok, {} e(n, {COLUMNS}) JOIN numbered m ON m.n = e.n RETURNING 1)",
+                Self::table(&arrays, rows.len())
             ));
             self.counts.push(("entries", "entered".to_owned(), count));
         }
@@ -397,10 +433,11 @@ impl Builder<'_> {
         }
         let count = self.count(changed.len());
         self.ctes.push(format!(
-            "closed AS (UPDATE {} h SET {set} FROM ok, unnest({}) x({names}) JOIN numbered m ON m.n = x.n \
-             WHERE h.record_no = m.record_no AND h.seq = x.seq RETURNING 1)",
+            "closing AS MATERIALIZED (SELECT m.record_no, x.* FROM {} x({names}) JOIN numbered m ON m.n = x.n), \
+             closed AS (UPDATE {} h SET {set} FROM ok, closing x \
+             WHERE h.record_no = x.record_no AND h.seq = x.seq RETURNING 1)",
+            Self::table(&arrays, changed.len()),
             self.names.history,
-            arrays.join(", ")
         ));
         self.counts.push(("older entries", "closed".to_owned(), count));
     }
@@ -426,8 +463,8 @@ impl Builder<'_> {
             self.ctes.push(format!(
                 "headed AS (INSERT INTO {heads} (record_no, {HEAD_COLUMNS}) SELECT m.record_no, c.head_seq, c.head_oid, \
                  c.head_entry_id, c.head_author_id, c.head_author_class, c.head_recorded_at, c.tip_seq, c.tip_entry_id, \
-                 c.tip_recorded_at FROM ok, unnest({}) c(n, {HEAD_COLUMNS}) JOIN numbered m ON m.n = c.n RETURNING 1)",
-                arrays.join(", ")
+                 c.tip_recorded_at FROM ok, {} c(n, {HEAD_COLUMNS}) JOIN numbered m ON m.n = c.n RETURNING 1)",
+                Self::table(&arrays, begun.len())
             ));
             self.counts.push(("heads", "headed".to_owned(), count));
         }
@@ -449,9 +486,9 @@ impl Builder<'_> {
                 "pointed AS (UPDATE {heads} h SET head_seq = c.head_seq, head_oid = c.head_oid, \
                  head_entry_id = c.head_entry_id, {author}, {class}, {recorded}, tip_seq = c.tip_seq, \
                  tip_entry_id = c.tip_entry_id, tip_recorded_at = c.tip_recorded_at \
-                 FROM ok, unnest({}) c(n, {HEAD_COLUMNS}) JOIN numbered m ON m.n = c.n \
+                 FROM ok, {} c(n, {HEAD_COLUMNS}) JOIN numbered m ON m.n = c.n \
                  WHERE h.record_no = m.record_no RETURNING 1)",
-                arrays.join(", ")
+                Self::table(&arrays, known.len())
             ));
             self.counts.push(("heads", "pointed".to_owned(), count));
         }
@@ -472,10 +509,10 @@ impl Builder<'_> {
         self.ctes.push(format!(
             "mended AS (INSERT INTO {heads} (record_no, {HEAD_COLUMNS}) SELECT m.record_no, c.head_seq, c.head_oid, \
              c.head_entry_id, x.author_id, x.author_class, x.recorded_at, c.tip_seq, c.tip_entry_id, c.tip_recorded_at \
-             FROM ok, unnest({}) c(n, {HEAD_COLUMNS}) JOIN numbered m ON m.n = c.n \
+             FROM ok, {} c(n, {HEAD_COLUMNS}) JOIN numbered m ON m.n = c.n \
              JOIN {history} x ON x.record_no = m.record_no AND x.seq = c.head_seq \
              ON CONFLICT (record_no) DO UPDATE SET {} RETURNING 1)",
-            arrays.join(", "),
+            Self::table(&arrays, mended.len()),
             set.collect::<Vec<_>>().join(", ")
         ));
         self.counts.push(("heads", "mended".to_owned(), count));
@@ -585,10 +622,10 @@ impl Builder<'_> {
         let sets: Vec<String> = columns.iter().enumerate().map(set).collect();
         let count = self.count(steps.len());
         self.ctes.push(format!(
-            "{name} AS (UPDATE {} t SET {} FROM ok, unnest({}) u({ids}, {}) WHERE {} AND {} RETURNING 1)",
+            "{name} AS (UPDATE {} t SET {} FROM ok, {} u({ids}, {}) WHERE {} AND {} RETURNING 1)",
             table.name,
             sets.join(", "),
-            arrays.join(", "),
+            Self::table(&arrays, steps.len()),
             values.join(", "),
             table.id_is("t.", &parts),
             table.rule.sql("t.")
@@ -624,9 +661,9 @@ impl Builder<'_> {
         let (ids, parts) = id_names(table, "u.");
         let count = self.count(steps.len());
         self.ctes.push(format!(
-            "{name} AS (DELETE FROM {} t USING ok, unnest({}) u({ids}) WHERE {} AND {} RETURNING 1)",
+            "{name} AS (DELETE FROM {} t USING ok, {} u({ids}) WHERE {} AND {} RETURNING 1)",
             table.name,
-            arrays.join(", "),
+            Self::table(&arrays, steps.len()),
             table.id_is("t.", &parts),
             table.rule.sql("t.")
         ));

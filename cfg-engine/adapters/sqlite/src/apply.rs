@@ -172,11 +172,12 @@ fn newest_entry(conn: &Conn, sql: &Statements, record_no: Option<i64>) -> Result
 }
 
 fn check_objects(conn: &Conn, sql: &Statements, batch: &Prepared) -> Result<(), AdapterError> {
-    for object in &batch.objects {
-        let (kind, name) = (&object.write.key.kind, &object.write.key.name);
+    let written = batch.objects.iter().map(|object| (&object.write.key, object.write.expected));
+    for (key, expected) in written.chain(batch.guards.iter().map(|guard| (&guard.key, guard.expected))) {
+        let (kind, name) = (&key.kind, &key.name);
         let version: Option<i64> =
             conn.statement(&sql.object)?.query_row([kind, name], |row| row.get(0)).optional().sql()?;
-        let as_expected = match (object.write.expected, version) {
+        let as_expected = match (expected, version) {
             _ if planted!("object-version-not-compared") => true,
             (ExpectedVersion::Absent, None) => true,
             (ExpectedVersion::At(wanted), Some(version)) => u64::try_from(version) == Ok(wanted),

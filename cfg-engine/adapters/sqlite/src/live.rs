@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use cfg_engine::Value;
 use cfg_engine::adapter::{Capabilities, Live, LiveDigest, LiveDoc, NativeImage, RecordState};
-use cfg_engine::document::{Object, Oid, digest_json};
-use cfg_engine::history::IdKey;
 use rusqlite::Row;
 use rusqlite::types::{Value as Cell, ValueRef};
 
@@ -123,28 +121,12 @@ pub(crate) fn finish(state: RecordState<Raw>) -> RecordState {
 
 /// As [`finish`], where only the address is asked for.
 pub(crate) fn digest(state: RecordState<Raw>) -> RecordState<LiveDigest> {
-    match &state.live {
-        Live::One(image) => match quick_oid(image, &state.record.id) {
-            Some(oid) => {
-                let live = Live::One(LiveDigest { oid: Ok(oid) });
-                RecordState { record: state.record, live, head: state.head, clock: state.clock }
-            }
-            None => finish(state).into(),
-        },
-        _ => finish(state).into(),
+    let quick = match &state.live {
+        Live::One(Image { table, native: Native::Doc(text) }) => table.config.quick_oid(&state.record.id, text),
+        _ => None,
+    };
+    match quick {
+        Some(oid) => state.digested(oid),
+        None => finish(state).into(),
     }
-}
-
-/// Returns the oid of an ordinary document of its record, read from the text.
-fn quick_oid(image: &Image, id: &IdKey) -> Option<Oid> {
-    let Native::Doc(text) = &image.native else { return None };
-    let config = &image.table.config;
-    let digest = digest_json(text, &config.policy, &config.id_fields)?;
-    let mut ids = Object::new();
-    for (name, text) in config.id_fields.iter().zip(digest.watched) {
-        if let Some(text) = text {
-            ids = ids.with(name.as_str(), Value::from_json(text).ok()?);
-        }
-    }
-    (ids.is_empty() || config.disagreeing_id(id, &Value::Object(ids)).is_none()).then_some(digest.oid)
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cfg_engine::Value;
 use cfg_engine::adapter::{
-    AdapterError, Batch, Change, ExpectedHead, ExpectedLive, HeadRef, LiveWrite, NewEntry, ObjectWrite, StoredDoc,
-    TipRef,
+    AdapterError, Batch, Change, ExpectedHead, ExpectedLive, HeadRef, LiveWrite, NewEntry, ObjectGuard, ObjectWrite,
+    StoredDoc, TipRef,
 };
 use cfg_engine::document::{Edit, EntryId};
 use cfg_engine::history::{DocState, RecordKey};
@@ -25,6 +25,8 @@ pub(crate) struct Prepared {
     pub(crate) recorded_at: i64,
     pub(crate) changes: Vec<PreparedChange>,
     pub(crate) objects: Vec<PreparedObject>,
+    /// Objects that are not written and must be as expected.
+    pub(crate) guards: Vec<ObjectGuard>,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,7 @@ pub(crate) fn prepare(
         recorded_at: batch.recorded_at().as_millis(),
         changes: batch.changes().iter().map(change).collect::<Result<_, _>>()?,
         objects: batch.objects().iter().map(object).collect(),
+        guards: batch.guards().to_vec(),
     })
 }
 

@@ -171,6 +171,7 @@ fn object(conn: &Conn, name: &str, body: String) -> Prepared {
         recorded_at: conn.clock().unwrap().store.as_millis(),
         changes: Vec::new(),
         objects: vec![PreparedObject { write, body: Some(body) }],
+        guards: Vec::new(),
     }
 }
 

@@ -14,6 +14,12 @@ pub(crate) struct Args {
     /// Write anew what follows from the entries: heads, tips, cached intervals. Nothing is made up
     #[arg(long)]
     repair: bool,
+    /// With --repair: why
+    #[arg(short, long, value_name = "WHY", requires = "repair", default_value = "fsck --repair")]
+    message: String,
+    /// With --repair, on an env that needs one: the approval under which it is done
+    #[arg(long, value_name = "ID", requires = "repair")]
+    approval: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
@@ -21,7 +27,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
     let report = {
         let bar = Bar::new(&context.out, "checking");
         match args.repair {
-            true => project.repair(&Options::message("fsck --repair"), Some(&bar)).await?,
+            true => {
+                let options = Options { approval: args.approval, ..Options::message(args.message) };
+                project.repair(&options, Some(&bar)).await?
+            }
             false => project.fsck(Some(&bar)).await?,
         }
     };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cfg_engine::config::{Database, FILE_NAME, Shape};
 use cfg_engine::document::Object;
-use cfg_engine::engine::InitReport;
+use cfg_engine::engine::{InitReport, Options};
 use cfg_engine::{Error, Value};
 use cfg_engine_connect::{Starter, find_config, ignore_state_folder, write_config};
 use clap::ValueEnum;
@@ -20,6 +20,15 @@ pub(crate) struct Args {
     /// Print what would be run and written, do nothing
     #[arg(long)]
     dry_run: bool,
+    /// Make the policy that the store holds what the file says, which is less strict; it needs an approval itself
+    #[arg(long)]
+    loosen: bool,
+    /// With --loosen: why
+    #[arg(short, long, value_name = "WHY", requires = "loosen", default_value = "")]
+    message: String,
+    /// With --loosen: the approval under which it is done
+    #[arg(long, value_name = "ID", requires = "loosen")]
+    approval: Option<String>,
     #[command(flatten)]
     starter: StarterArgs,
 }
@@ -79,7 +88,23 @@ struct Files {
     ignored: bool,
 }
 
+/// Makes the stored policy what the file says.
+async fn loosen(context: &Context, args: Args) -> Result<u8, Error> {
+    let options = Options { approval: args.approval, dry_run: args.dry_run, ..Options::message(args.message) };
+    let shown = context.writer().await?.loosen(&options).await?;
+    if context.out.is_json() {
+        context.out.json(shown);
+    } else {
+        let word = if args.dry_run { "would hold" } else { "holds" };
+        context.out.report(&format!("the store {word} what the file says of this env\n"));
+    }
+    Ok(0)
+}
+
 pub(crate) async fn run(context: &Context, args: Args) -> Result<u8, Error> {
+    if args.loosen {
+        return loosen(context, args).await;
+    }
     let mut files = Files::default();
     let is_new = context.global.config_file.is_none() && find_config(Path::new(".")).is_none();
     if is_new {

@@ -2,6 +2,7 @@
 
 pub(crate) mod activate;
 pub(crate) mod adopt;
+pub(crate) mod approvals;
 pub(crate) mod blame;
 pub(crate) mod commit;
 pub(crate) mod config;

@@ -185,7 +185,10 @@ fn databases_that_are_not_as_they_should_be() {
     with("[env.dev]", "[env.dev");
     assert_eq!(world.refused(6, &["config"]).0, "setup");
     with("[env.dev]", "[env.dev]\nneeds_approval = true");
-    assert_eq!(world.refused(4, &["set", "planner", "model=x", "--commit", "-m", "x"]).0, "gated");
+    let set = ["set", "planner", "model=x", "--commit", "-m", "x"];
+    assert_eq!(world.json("envelope", 4, &set)["code"], "approval_required");
+    let asked = world.run(&set);
+    assert!(asked.code == 4 && asked.out.contains("+ model: \"x\"") && asked.err.contains("cfg approve"), "{asked:?}");
     assert_eq!(world.live("planner")["model"], "large");
     // Staging is not writing.
     world.json("stage", 0, &["set", "planner", "model=x"]);

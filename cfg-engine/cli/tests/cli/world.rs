@@ -11,6 +11,7 @@ use serde_json::Value;
 pub(crate) struct World {
     dir: tempfile::TempDir,
     app: Connection,
+    variables: Vec<(String, String)>,
 }
 
 /// What one call of the program did.
@@ -52,7 +53,13 @@ impl World {
         if let Some(config) = config {
             std::fs::write(dir.path().join(".cfg.toml"), config).expect("a configuration");
         }
-        World { dir, app }
+        World { dir, app, variables: Vec::new() }
+    }
+
+    /// Sets a variable for every call.
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> World {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Two records without history, and the engine's tables.
@@ -105,6 +112,7 @@ impl World {
             command.env_remove(name);
         }
         command.env("CFG_AUTHOR", "ada@example.com").env("HOME", self.path());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

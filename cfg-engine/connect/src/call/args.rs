@@ -166,12 +166,6 @@ impl Args {
             Some(Value::Array(parts)) => parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n\n"),
             Some(other) => return Err(self.wrong("message", "text", &other)),
         };
-        if self.take("approval").is_some() {
-            return Err(usage(
-                "this version cannot take approvals yet; nothing was written",
-                "leave approval out, on an env that needs none",
-            ));
-        }
         let author = self.text("author")?.map(|id| Author { id, class });
         if author.as_ref().is_some_and(|author| !is_name(&author.id)) {
             return Err(usage(
@@ -185,6 +179,8 @@ impl Args {
             idempotency_key: self.text("idempotency_key")?.as_deref().map(OpId::new).transpose()?,
             dry_run: self.flag("dry_run")?,
             allow_secret: self.flag("allow_secret")?,
+            approval: self.text("approval")?,
+            ..Options::default()
         })
     }
 

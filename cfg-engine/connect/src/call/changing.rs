@@ -29,6 +29,11 @@ impl Session {
 
     /// `init`.
     pub(super) async fn init(&self, mut args: Args) -> Result<Answer, Error> {
+        if args.flag("loosen")? {
+            let options = self.options(&mut args)?;
+            args.done()?;
+            return Ok(Answer::of(self.writer()?.loosen(&options).await?));
+        }
         let dry_run = args.flag("dry_run")?;
         args.done()?;
         let report = self.writer()?.init(dry_run).await?;

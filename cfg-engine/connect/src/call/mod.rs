@@ -5,6 +5,7 @@
 //! number or a UUID where the command line has only text.
 
 mod about;
+mod approvals;
 mod args;
 mod changing;
 mod history;
@@ -155,8 +156,12 @@ impl Session {
             "activate" => self.activate(args).await,
             "address" => self.address(args).await,
             "adopt" => self.adopt(args, progress).await,
+            "approval" => self.approval(args).await,
+            "approvals" => self.approvals(args).await,
+            "approve" => self.approve(args).await,
             "blame" => self.blame(args).await,
             "commit" => self.commit(args).await,
+            "deny" => self.deny(args).await,
             "diff" => self.diff(args).await,
             "export" => self.export(args, progress).await,
             "fsck" => self.fsck(args, progress).await,

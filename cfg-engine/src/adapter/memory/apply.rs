@@ -219,7 +219,7 @@ fn well_formed(batch: &Batch) -> Result<(), AdapterError> {
             return Err(damaged(&change.record, problem));
         }
     }
-    let mut keys: Vec<_> = batch.objects().iter().map(|write| &write.key).collect();
+    let mut keys: Vec<_> = batch.expected_objects().map(|(key, _)| key).collect();
     keys.sort_unstable();
     if keys.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(AdapterError::Damaged { problem: "the batch writes one object twice".to_owned() });
@@ -252,15 +252,14 @@ fn check_head(store: &Store, change: &Change) -> Result<(), AdapterError> {
 }
 
 fn check_objects(store: &Store, batch: &Batch) -> Result<(), AdapterError> {
-    for write in batch.objects() {
-        let as_expected = match (write.expected, store.objects.get(&write.key)) {
+    for (key, expected) in batch.expected_objects() {
+        let as_expected = match (expected, store.objects.get(key)) {
             (ExpectedVersion::Absent, None) => true,
             (ExpectedVersion::At(version), Some(stored)) => stored.version == version,
             _ => false,
         };
         if !as_expected {
-            let (kind, name) = (write.key.kind.clone(), write.key.name.clone());
-            return Err(AdapterError::StaleObject { kind, name });
+            return Err(AdapterError::StaleObject { kind: key.kind.clone(), name: key.name.clone() });
         }
     }
     Ok(())

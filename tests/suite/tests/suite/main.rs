@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod adapters;
+mod approvals;
 mod corpus;
 mod damage;
 mod histories;

@@ -203,7 +203,7 @@ async fn a_gate_cannot_be_loosened_by_a_file() {
         let line = r#"{"id": "new", "time": "2023-06-07T00:00:00Z", "doc": {"name": "x"}}"#.to_owned();
         found.extend(project.import_history(&history, &mut Lines::new(vec![line]), &why, None).await.err());
         let codes: Vec<&str> = found.iter().map(Error::code).collect();
-        assert_eq!(codes, ["gated"; 5], "{}", bed.name());
+        assert_eq!(codes, ["approval_required"; 5], "{}", bed.name());
         assert_eq!(bed.live("planner", "name").await, Value::from("a"));
         assert!(project.status(None, true, &Staged::new(), None).await.unwrap().rows.len() == 1);
     }
