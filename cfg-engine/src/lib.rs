@@ -57,6 +57,8 @@ mod error;
 pub mod history;
 pub mod outcome;
 pub mod plan;
+#[doc(hidden)]
+pub mod planted;
 
 pub use document::Value;
 pub use engine::Project;

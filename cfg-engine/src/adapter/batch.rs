@@ -85,6 +85,13 @@ pub enum ExpectedLive {
     At(NativeImage),
 }
 
+impl ExpectedLive {
+    /// Expects nothing where a bug is planted.
+    pub(crate) fn unless(self, is_planted: bool) -> Self {
+        if is_planted { ExpectedLive::Unchecked } else { self }
+    }
+}
+
 /// What a change does to live.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -116,6 +116,7 @@ async fn attempt(
     prepared: &Prepared<'_>,
 ) -> Result<(), Ended> {
     session.start_transaction().with_options(transaction()).await.map_err(|error| ended(store, &error))?;
+    cfg_engine::reached!("mongodb/begun");
     let written = match way {
         Way::Short(plan) => {
             let written =
@@ -128,8 +129,13 @@ async fn attempt(
         }
         Way::Careful => careful(store, session, prepared).await,
     };
+    cfg_engine::reached!("mongodb/before-commit");
     match written {
-        Ok(()) => commit(store, session).await,
+        Ok(()) => {
+            commit(store, session).await?;
+            cfg_engine::reached!("mongodb/committed");
+            Ok(())
+        }
         Err(ended) => {
             // Whether or not the server hears it, nothing of an uncommitted transaction is seen.
             let _ = session.abort_transaction().await;

@@ -117,6 +117,8 @@ pub(crate) async fn write(
             }
         }
     }
+    cfg_engine::reached!("mongodb/live-sent");
     write_history(store, session, prepared, Vec::new()).await?;
+    cfg_engine::reached!("mongodb/history-sent");
     write_heads(store, session, prepared, Clock::Check).await
 }

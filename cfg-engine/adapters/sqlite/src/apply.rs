@@ -7,6 +7,7 @@ use cfg_engine::adapter::{
 };
 use cfg_engine::document::EntryId;
 use cfg_engine::history::{DocState, Seq, Timestamp};
+use cfg_engine::planted;
 use rusqlite::{OptionalExtension, params};
 
 use crate::connection::{Catalog, Conn};
@@ -29,6 +30,7 @@ pub(crate) fn apply(conn: &Conn, batch: &Prepared) -> Result<(), AdapterError> {
         batch.changes.iter().map(|change| check_head(conn, &sql, change)).collect::<Result<Vec<Standing>, _>>()?;
     check_objects(conn, &sql, batch)?;
     check_clock(conn, batch, &standing)?;
+    cfg_engine::reached!("sqlite/checked");
     for (change, standing) in batch.changes.iter().zip(standing) {
         write_change(conn, &catalog, &sql, change, standing)?;
     }
@@ -152,6 +154,8 @@ fn check_head(conn: &Conn, sql: &Statements, change: &PreparedChange) -> Result<
     }
     let as_expected = match (&change.expected_head, &standing.head) {
         (ExpectedHead::Absent, None) => true,
+        (ExpectedHead::At { head, .. }, Some(current)) if planted!("head-by-oid") => current.head.oid == head.oid,
+        (ExpectedHead::At { head, .. }, Some(current)) if planted!("tip-not-compared") => current.head == *head,
         (ExpectedHead::At { head, tip }, Some(current)) => current.head == *head && current.tip == *tip,
         (ExpectedHead::Lost { tip }, None) => newest_entry(conn, sql, record_no)? == Some(*tip),
         _ => false,
@@ -185,6 +189,7 @@ fn check_objects(conn: &Conn, sql: &Statements, batch: &Prepared) -> Result<(), 
         let version: Option<i64> =
             conn.statement(&sql.object)?.query_row([kind, name], |row| row.get(0)).optional().sql()?;
         let as_expected = match (expected, version) {
+            _ if planted!("object-version-not-compared") => true,
             (ExpectedVersion::Absent, None) => true,
             (ExpectedVersion::At(wanted), Some(version)) => u64::try_from(version) == Ok(wanted),
             _ => false,
@@ -205,7 +210,7 @@ fn check_clock(conn: &Conn, batch: &Prepared, standing: &[Standing]) -> Result<(
     let after_tips = newest.is_none_or(|tip| at > tip);
     let behind = at < now.plus_millis(-CLOCK_TOLERANCE_MS);
     let ahead = at > now.plus_millis(CLOCK_TOLERANCE_MS) && newest.map(|tip| tip.plus_millis(1)) != Some(at);
-    if !after_tips || behind || ahead {
+    if (!after_tips || behind || ahead) && !planted!("clock-not-checked") {
         return Err(AdapterError::Clock { now });
     }
     Ok(())
@@ -221,6 +226,7 @@ fn write_change(
     let record = &change.record;
     let before = returning::find(conn, change, standing.record_no)?;
     live_write::write(conn, catalog, change, before.as_ref())?;
+    cfg_engine::reached!("sqlite/live-written");
     if change.entries.is_empty() && standing.head.is_none() && !change.is_mended {
         return Ok(());
     }
@@ -233,8 +239,9 @@ fn write_change(
     };
     for entry in &change.entries {
         insert_entry(conn, sql, record_no, change, entry, before.as_ref())?;
+        cfg_engine::reached!("sqlite/entry-written");
     }
-    for (seq, valid_to, superseded_at) in &change.closed {
+    for (seq, valid_to, superseded_at) in change.closed.iter().filter(|_| !planted!("interval-not-closed")) {
         let closed = conn.statement(&sql.close)?.execute([*valid_to, *superseded_at, record_no, *seq]).sql()?;
         if closed != 1 {
             return Err(damaged(format!("entry {seq} of {record} is missing")));

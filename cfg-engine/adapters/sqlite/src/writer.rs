@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use cfg_engine::adapter::AdapterError;
+use cfg_engine::planted;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::apply;
@@ -247,12 +248,16 @@ fn begun(conn: &Conn, batches: &[&Prepared]) -> Ended {
         }
         outcomes.push(outcome);
     }
-    if outcomes.iter().all(Result::is_err) {
+    if outcomes.iter().all(Result::is_err) && !planted!("failed-batch-committed") {
         let _ = conn.db.execute_batch("ROLLBACK");
         return Ended::Decided(outcomes);
     }
+    cfg_engine::reached!("sqlite/before-commit");
     match conn.statement("COMMIT").map(|mut commit| commit.execute([])) {
-        Ok(Ok(_)) => Ended::Decided(outcomes),
+        Ok(Ok(_)) => {
+            cfg_engine::reached!("sqlite/committed");
+            Ended::Decided(outcomes)
+        }
         Ok(Err(error)) => not_committed(conn, batches, outcomes, &error),
         Err(error) => all(error),
     }

@@ -25,6 +25,7 @@ pub(crate) struct SqliteHarness {
 
 impl SqliteHarness {
     pub(crate) fn new(shape: Shape) -> Self {
+        crate::planted::choose();
         SqliteHarness { shape }
     }
 }

@@ -303,7 +303,9 @@ impl<'s> Stage<'s> {
                 of_report(&report, Value::Object(report.to_object()))
             }
             "commit" => self.commit(&project, with).await,
-            "tag" | "tags" | "restore_all" | "resume" | "points" | "approvals" | "approval" | "deny" => system::run(&project, verb, with).await,
+            "tag" | "tags" | "restore_all" | "resume" | "points" | "approvals" | "approval" | "deny" => {
+                system::run(&project, verb, with).await
+            }
             "activate" | "undo" | "blame" | "link" => single::run(&project, verb, with).await,
             "restore" => {
                 let reference = Reference::parse(text(with, "ref").unwrap())?;
