@@ -138,7 +138,8 @@ impl Todo {
     /// Splits it into batches. Messages that are known by the values in documents go before these, if they do not
     /// go with them: the batches that are left after one are those that were to follow it.
     fn split(self) -> Vec<Vec<(Seq, Work)>> {
-        let fits = self.works.len() <= CHUNK && self.works.values().map(|work| work.bytes).sum::<usize>() <= CHUNK_BYTES;
+        let fits =
+            self.works.len() <= CHUNK && self.works.values().map(|work| work.bytes).sum::<usize>() <= CHUNK_BYTES;
         if fits {
             let all: Vec<(Seq, Work)> = self.works.into_iter().collect();
             return if all.is_empty() { Vec::new() } else { vec![all] };
@@ -147,8 +148,7 @@ impl Todo {
         let mut documents = Vec::new();
         for (seq, mut work) in self.works {
             if let Some(message) = work.overwrite.message.take() {
-                let overwrite =
-                    Overwrite { changes: Vec::new(), message: Some(message), ..work.overwrite.clone() };
+                let overwrite = Overwrite { changes: Vec::new(), message: Some(message), ..work.overwrite.clone() };
                 messages.push((seq, Work { overwrite, oid: None, is_hashed: true, bytes: 0 }));
             }
             if !work.overwrite.changes.is_empty() {

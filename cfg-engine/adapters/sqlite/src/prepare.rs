@@ -5,8 +5,7 @@ use std::sync::Arc;
 use cfg_engine::Value;
 use cfg_engine::adapter::{
     AdapterError, Batch, Change, ExpectedHead, ExpectedLive, HeadRef, LiveWrite, NewEntry, ObjectGuard, ObjectWrite,
-    Overwrite,
-    StoredDoc, TipRef,
+    Overwrite, StoredDoc, TipRef,
 };
 use cfg_engine::document::{Edit, EntryId};
 use cfg_engine::history::{DocState, RecordKey};

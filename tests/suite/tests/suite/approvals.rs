@@ -8,8 +8,8 @@ use cfg_engine::adapter::StorageAdapter;
 use cfg_engine::config::{Approver, LiveRule, PublicKey, ReasonRule, Settings};
 use cfg_engine::document::{FieldPolicy, Object};
 use cfg_engine::engine::{
-    Activate, Adopt, Alarm, Commit, HistoryImport, Import, Moment, Options, Project, Redact, Remove, Restore, RestoreAll,
-    SetTag, Signed, TagTarget, Undo,
+    Activate, Adopt, Alarm, Commit, HistoryImport, Import, Moment, Options, Project, Redact, Remove, Restore,
+    RestoreAll, SetTag, Signed, TagTarget, Undo,
 };
 use cfg_engine::history::{Author, AuthorClass, EnvName, Reference, Seq, TagName};
 use cfg_engine::plan::{ApprovalState, Verb, public_key};

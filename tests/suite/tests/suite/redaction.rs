@@ -330,7 +330,12 @@ async fn what_it_cannot_do_it_says_and_nothing_happens() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fsck_finds_what_a_redaction_did_not_leave() {
     let plants = [
-        ("a guess in the place of the mark", "content", Some(2), "doc = replace(doc, '[REDACTED]', 'guess') WHERE seq = 2 AND"),
+        (
+            "a guess in the place of the mark",
+            "content",
+            Some(2),
+            "doc = replace(doc, '[REDACTED]', 'guess') WHERE seq = 2 AND",
+        ),
         ("another value beside it", "content", Some(2), "doc = replace(doc, 'keep', 'keeq') WHERE seq = 2 AND"),
         ("a version that says it is whole", "content", Some(2), "doc_state = 'present' WHERE seq = 2 AND"),
         ("a version that was not redacted", "content", Some(1), "doc_state = 'redacted' WHERE seq = 1 AND"),
