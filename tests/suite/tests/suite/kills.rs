@@ -136,6 +136,7 @@ async fn numbers(project: &Project, id: &str) -> BTreeMap<i64, u32> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_committers_leave_a_sqlite_file_whole() {
     let rounds: u64 = if std::env::var_os("CFG_TEST_NIGHTLY").is_some() { 3000 } else { 200 };
+    let rounds = std::env::var("CFG_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(rounds);
     // A history that grows for ever makes every check slower than the last.
     const ROUNDS_PER_FILE: u64 = 50;
     let (mut kills, mut acknowledged) = (0, 0);

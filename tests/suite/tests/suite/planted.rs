@@ -1,4 +1,5 @@
-//! Bugs planted in the SQLite adapter: the contract's cases must notice every one.
+//! Bugs planted in the SQLite adapter and at the gate: the contract's cases and the tests of approvals must notice
+//! every one.
 
 use std::process::{Command, Stdio};
 
@@ -16,6 +17,9 @@ const IN_SQLITE: [&str; 7] = [
     "tip-not-compared",
 ];
 
+/// Every bug that is planted where approvals are used.
+const AT_THE_GATE: [&str; 2] = ["approval-not-consumed", "approval-of-any-plan"];
+
 /// Makes the bug that this process was started to have; else none.
 pub(crate) fn choose() {
     if let Ok(name) = std::env::var(CHOSEN) {
@@ -23,10 +27,10 @@ pub(crate) fn choose() {
     }
 }
 
-/// Runs the contract on SQLite in a process that has a bug; returns the cases that fail.
-fn failing(bug: Option<&str>) -> Vec<String> {
+/// Runs some tests in a process that has a bug; returns those that fail.
+fn failing(tests: &str, bug: Option<&str>) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["adapters::sqlite_row", "--test-threads=2"]).env("RUST_BACKTRACE", "0").stderr(Stdio::null());
+    command.args([tests, "--test-threads=2"]).env("RUST_BACKTRACE", "0").stderr(Stdio::null());
     if let Some(bug) = bug {
         command.env(CHOSEN, bug);
     }
@@ -37,13 +41,22 @@ fn failing(bug: Option<&str>) -> Vec<String> {
     text.lines().filter_map(failed).collect()
 }
 
-#[test]
-fn the_contract_notices_every_bug_planted_in_an_adapter() {
-    assert_eq!(failing(None), Vec::<String>::new(), "without a bug");
-    for bug in IN_SQLITE {
-        let mut cases = failing(Some(bug));
+fn all_are_noticed(place: &str, tests: &str, bugs: &[&str]) {
+    assert_eq!(failing(tests, None), Vec::<String>::new(), "without a bug");
+    for bug in bugs {
+        let mut cases = failing(tests, Some(bug));
         cases.sort();
         assert!(!cases.is_empty(), "nobody notices {bug}");
-        println!("planted | {bug} | sqlite adapter | {} of the contract's cases, first `{}`", cases.len(), cases[0]);
+        println!("planted | {bug} | {place} | {} tests, first `{}`", cases.len(), cases[0]);
     }
+}
+
+#[test]
+fn approvals_notice_every_bug_planted_at_the_gate() {
+    all_are_noticed("gate", "approvals::", &AT_THE_GATE);
+}
+
+#[test]
+fn the_contract_notices_every_bug_planted_in_an_adapter() {
+    all_are_noticed("SQLite adapter", "adapters::sqlite_row", &IN_SQLITE);
 }
