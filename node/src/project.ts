@@ -277,6 +277,24 @@ export class Project {
     return judged(await this.#call("fsck", {}, options));
   }
 
+  /**
+   * Takes a leaked value out of every stored version; oids, numbers and tags stay. `message` says why. Paths are as
+   * in `secret_fields`: `tools[].api_key`.
+   */
+  async redact(id: t.Id, paths: string | readonly string[], options: t.RedactOptions): Promise<t.RedactReport> {
+    return fromReply((await this.#call("redact", { id: idArg(id), paths }, options)).data) as t.RedactReport;
+  }
+
+  /** Finishes a redaction that was begun; `token` names one of several. */
+  async redactResume(token?: string, options: t.ChangeOptions = {}): Promise<t.RedactReport> {
+    return fromReply((await this.#call("redact", { resume: token ?? true }, options)).data) as t.RedactReport;
+  }
+
+  /** Looks for secrets in history and live documents, or in one of the two. Read-only; where, never what. */
+  async secretsScan(options: t.SecretsScanOptions = {}): Promise<t.SecretReport> {
+    return judged(await this.#call("secrets_scan", {}, options));
+  }
+
   /** Returns which record and version an address means. */
   async address(id: t.Id, options: t.CallOptions = {}): Promise<{ collection: string; configId: unknown; reference: string | null }> {
     return fromReply((await this.#call("address", { id: idArg(id) }, options)).data) as never;

@@ -81,6 +81,8 @@ VERBS_OF_THE_COMMAND = {
     "rm": ("rm", set(), {}),
     "export": ("export", set(), {}),
     "fsck": ("fsck", set(), {}),
+    "redact": ("redact", set(), {}),
+    "secrets": ("secrets_scan", set(), {}),
 }
 
 
@@ -102,7 +104,7 @@ def test_options_are_named_as_on_the_command_line(verb: str) -> None:
     found = {name for one in function.split() for name in inspect.signature(getattr(cfg, one)).parameters}
     for option in set(wanted) - others:
         assert renamed.get(option, option.replace("-", "_")) in found, f"cfg {verb} has --{option}"
-    if verb not in ("init", "status", "get", "show", "log", "diff", "export", "blame", "points", "fsck"):
+    if verb not in ("init", "status", "get", "show", "log", "diff", "export", "blame", "points", "fsck", "secrets"):
         assert {"message", "author", "approval", "idempotency_key", "dry_run", "allow_secret"} <= found
 
 

@@ -456,6 +456,13 @@ class Stage:
         report = project.fsck(**options(given))
         return {**done(report), "exit": report.exit_code}
 
+    def do_redact(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        return done(project.redact(given.pop("id"), given.pop("paths", ()), **options(given)))
+
+    def do_secrets_scan(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        report = project.secrets_scan(**given)
+        return {**done(report), "exit": report.exit_code}
+
     def do_rm(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
         return of_change(project.rm(given.pop("id"), **options(given)))
 

@@ -1,4 +1,4 @@
-// Node as the oracle: the package `canonicalize` for documents, V8 itself for 10,000 doubles.
+// Node as the oracle: the package `canonicalize` for documents, V8 itself for 10,000 doubles, a million by night.
 //
 // Runs from a copy beside node_modules; `run` makes it.
 // Usage: node jcs.mjs <repository> <command that prints doubles>
@@ -64,14 +64,17 @@ const kinds = [
   () => toBits(Number(1n + (next() % 1000n)) * 10 ** (Number(next() % 620n) - 320)),
   () => toBits(Number(next() >> (next() % 40n))),
 ];
-const doubles = Array.from({ length: 10_000 }, (_, n) => kinds[n % kinds.length]());
-const printed = spawnSync(printer, { input: doubles.join("\n"), encoding: "utf8", maxBuffer: 1 << 26 });
-const lines = printed.stdout.trimEnd().split("\n");
-expect("lines printed", lines.length, doubles.length);
-doubles.forEach((bits, n) => {
-  const value = double(bits);
-  expect(`double ${bits}`, Number.isFinite(value) ? String(value) : "not finite", lines[n]);
-});
+const rounds = process.env.CFG_TEST_NIGHTLY ? 100 : 1;
+for (let round = 0; round < rounds; round += 1) {
+  const doubles = Array.from({ length: 10_000 }, (_, n) => kinds[n % kinds.length]());
+  const printed = spawnSync(printer, { input: doubles.join("\n"), encoding: "utf8", maxBuffer: 1 << 26 });
+  const lines = printed.stdout.trimEnd().split("\n");
+  expect("lines printed", lines.length, doubles.length);
+  doubles.forEach((bits, n) => {
+    const value = double(bits);
+    expect(`double ${bits}`, Number.isFinite(value) ? String(value) : "not finite", lines[n]);
+  });
+}
 
 console.log(`node: ${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -10,6 +10,7 @@ use crate::document::{EntryId, Object, Value};
 use crate::error::Error;
 use crate::history::{Author, AuthorClass, CollectionName, Entry, EnvName, RecordKey, Seq, TagName, Timestamp};
 use crate::plan::Verb;
+use crate::planted;
 
 /// The kind of the pointers.
 pub(crate) const TAG: &str = "tag";
@@ -250,6 +251,9 @@ impl Project {
             if is_last {
                 writes.extend((!is_there).then(|| root.clone()));
                 writes.push(pointer.clone());
+                if planted!("tag-before-its-parts") {
+                    writes.reverse();
+                }
             } else {
                 options.idempotency_key = None;
             }

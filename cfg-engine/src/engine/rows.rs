@@ -3,7 +3,7 @@
 //! A part ends where the hash of a row's key says so. Two lists that differ in a few rows therefore share
 //! all parts but those few, and a second tag of the same records costs little.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sha2::{Digest, Sha256};
 
@@ -134,7 +134,7 @@ impl Project {
                 }
             })
             .collect();
-        let names: HashSet<&str> = wanted.iter().flatten().copied().collect();
+        let names: BTreeSet<&str> = wanted.iter().flatten().copied().collect();
         let bodies = self.part_bodies(kind, &names).await?;
         let mut found = Vec::with_capacity(roots.len());
         for parts in wanted {
@@ -152,7 +152,7 @@ impl Project {
         Ok(found)
     }
 
-    async fn part_bodies(&self, kind: &str, names: &HashSet<&str>) -> Result<Vec<(String, Value)>, Error> {
+    async fn part_bodies(&self, kind: &str, names: &BTreeSet<&str>) -> Result<Vec<(String, Value)>, Error> {
         let mut bodies = Vec::with_capacity(names.len());
         if names.len() > SINGLY {
             let all = self.adapter.objects(kind, None).await?;

@@ -9,6 +9,7 @@ use crate::document::Object;
 use crate::error::Error;
 use crate::history::{CollectionName, RecordKey, Reference, TagName, Timestamp};
 use crate::plan::Verb;
+use crate::planted;
 
 /// What gets a tag.
 #[derive(Debug, Clone)]
@@ -120,7 +121,7 @@ impl Project {
                     report.unchanged = true;
                     return Ok(report);
                 }
-                Some(old) if !tag.force => return Err(tag_exists(old)),
+                Some(old) if !tag.force && !planted!("tag-moved-unasked") => return Err(tag_exists(old)),
                 _ => {}
             }
             report.moved_from = there.as_ref().map(|old| old.manifest.clone());
@@ -208,7 +209,7 @@ impl Project {
                         return Err(Error::NoDocument {
                             record: record.clone(),
                             reference: reference.to_string(),
-                            reason: "it is a deletion",
+                            reason: super::restore::why_no_document(&entry),
                         });
                     }
                     rows.push(Tagged { record: record.clone(), seq: entry.header.seq, entry_id: entry.entry_id });

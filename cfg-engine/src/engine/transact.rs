@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::history::{Entry, Op, OpId, RecordKey, Timestamp};
 use crate::plan::gates::{EnvState, OnRefusal, clear, preview, warnings};
 use crate::plan::{Base, Bound, Grain, Plan, PlanView, Planned, PlannedChange, Verb};
+use crate::planted;
 
 /// How often a change is planned anew before it is given up.
 const ATTEMPTS: u32 = 12;
@@ -73,7 +74,7 @@ impl Project {
         let op_id = key.cloned().unwrap_or_else(|| op_id(&*self.ids));
         let mut failed: BTreeMap<RecordKey, Error> = BTreeMap::new();
         let mut seen: Option<Seen> = None;
-        let mut uncertain = key.is_some() && !request.options.dry_run;
+        let mut uncertain = key.is_some() && !request.options.dry_run && !planted!("key-not-looked-up");
         let mut moved: BTreeMap<RecordKey, u32> = BTreeMap::new();
         for attempt in 0..ATTEMPTS {
             records.retain(|record| !failed.contains_key(record));
@@ -167,7 +168,7 @@ impl Project {
                         rows.extend(if own { self.written(&cleared.plan().changes, bound) } else { found.rows });
                         return Ok(Report { replayed: !own, ..finish(rows, failed, None) });
                     }
-                    uncertain |= matches!(error, AdapterError::UnknownOutcome);
+                    uncertain |= matches!(error, AdapterError::UnknownOutcome) && !planted!("unknown-commit-retried");
                     if matches!(error, AdapterError::StaleObject { .. }) {
                         // The env asks for something else by now.
                         self.forget_env();
@@ -251,6 +252,7 @@ impl Project {
             verb,
             author: options.author.clone().unwrap_or_else(|| self.settings.author.clone()),
             message: options.message.clone(),
+            always_gated: changes.iter().any(|change| change.always_gated),
             changes,
             objects: Vec::new(),
             upkeep: Vec::new(),
@@ -302,7 +304,8 @@ impl Project {
         changes: &[PlannedChange],
         op_id: &OpId,
     ) -> Result<Option<Report>, Error> {
-        if !matches!(error, AdapterError::UnknownOutcome | AdapterError::StaleHead { .. }) {
+        let is_open = matches!(error, AdapterError::UnknownOutcome | AdapterError::StaleHead { .. });
+        if !is_open || planted!("unknown-commit-retried") {
             return Ok(None);
         }
         let records: Vec<RecordKey> = changes.iter().map(|c| c.record.clone()).collect();
@@ -441,6 +444,7 @@ fn made_by(verb: Verb, entry: &Entry) -> bool {
         Verb::Import => header.op == Op::Import,
         Verb::Activate => matches!(header.op, Op::Commit | Op::Import | Op::Force),
         Verb::Undo => matches!(header.op, Op::Commit | Op::Delete),
+        Verb::Redact => header.op == Op::Redact,
         Verb::Init | Verb::Tag | Verb::Link | Verb::Repair | Verb::Approval | Verb::Policy => true,
     }
 }

@@ -10,6 +10,7 @@ use crate::adapter::{ExpectedLive, LiveWrite, RecordState};
 use crate::document::{FieldPath, Object, apply_changes};
 use crate::error::Error;
 use crate::history::{Op, Timestamp};
+use crate::planted;
 
 /// What [`plan_adopt`] is given besides the record.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,7 @@ pub(crate) fn plan_adopt(state: &RecordState, rules: Rules<'_>, input: AdoptInpu
             change.entries = vec![as_read(Op::Adopt, live, oid, meta, rules.policy())];
         }
     }
+    change.expected_live = change.expected_live.unless(planted!("adoption-not-compared"));
     Ok(Planned::Change(Box::new(change)))
 }
 

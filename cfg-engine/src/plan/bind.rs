@@ -2,9 +2,10 @@
 
 use super::gates::Cleared;
 use super::{PlannedChange, PlannedEntry, Upkeep};
-use crate::adapter::{Batch, Change, ExpectedHead, HeadRef, NewEntry};
+use crate::adapter::{Batch, Change, ExpectedHead, HeadRef, HeadState, NewEntry};
 use crate::error::Error;
-use crate::history::{Entry, EntryHeader, MessageHash, OpId, Seq, Span, Timestamp, insert};
+use crate::history::{Entry, EntryHeader, MessageHash, Op, OpId, Seq, Span, Timestamp, insert};
+use crate::planted;
 
 /// A batch, and the entries it writes as the engine shows them (without documents).
 pub(crate) struct Bound {
@@ -13,7 +14,10 @@ pub(crate) struct Bound {
 }
 
 impl Cleared {
-    /// Binds the plan to an instant not earlier than `now` and later than every tip among its records.
+    /// Binds the plan to an instant not earlier than `now`, later than every tip among its records, and not
+    /// earlier than any moment since which a document is said to be live: that one was compared with the
+    /// store's clock, which may have been set back since. Were an entry valid from later than it is recorded,
+    /// the next change would not be the greatest in valid order.
     ///
     /// # Errors
     ///
@@ -22,6 +26,10 @@ impl Cleared {
         let plan = self.plan();
         let tips = plan.changes.iter().filter_map(|c| c.expected.as_ref()).map(|h| h.tip.recorded_at);
         let newest_tip = tips.chain(plan.upkeep.iter().filter_map(Upkeep::newest)).max();
+        let newest_tip = newest_tip.filter(|_| !planted!("clock-not-monotonic"));
+        let loaded = plan.changes.iter().flat_map(|c| &c.entries).filter_map(|entry| entry.valid_from).max();
+        let loaded = loaded.filter(|_| !planted!("loaded-time-not-bound"));
+        let now = loaded.map_or(now, |valid_from| now.max(valid_from));
         let recorded_at = newest_tip.map_or(now, |tip| now.max(tip.plus_millis(1)));
         self.in_time(recorded_at)?;
         let mut changes = Vec::with_capacity(plan.changes.len());
@@ -41,7 +49,8 @@ impl Cleared {
     }
 
     fn bind_change(&self, change: &PlannedChange, op_id: &OpId, recorded_at: Timestamp) -> (Change, Vec<Entry>) {
-        let first = change.expected.as_ref().map_or(Seq::FIRST, |h| h.tip.seq.next());
+        let last = |h: &HeadState| if planted!("numbered-from-head") { h.head.seq } else { h.tip.seq };
+        let first = change.expected.as_ref().map_or(Seq::FIRST, |h| last(h).next());
         let spans: Vec<Span> = change
             .entries
             .iter()
@@ -50,11 +59,12 @@ impl Cleared {
                 seq: Seq(first.0 + n as u64),
                 recorded_at,
                 valid_from: entry.valid_from.unwrap_or(recorded_at),
-                in_valid_order: true,
+                in_valid_order: entry.op != Op::Redact,
             })
             .collect();
         let insertion = insert(&existing_spans(change), &spans);
-        let mut prev = change.expected.as_ref().map(|h| h.tip.entry_id);
+        let last = |h: &HeadState| if planted!("chained-to-head") { h.head.entry_id } else { h.tip.entry_id };
+        let mut prev = change.expected.as_ref().map(last);
         let mut new_entries = Vec::with_capacity(spans.len());
         let mut shown = Vec::with_capacity(spans.len());
         for ((planned, span), ends) in change.entries.iter().zip(&spans).zip(&insertion.new) {
@@ -84,7 +94,7 @@ impl Cleared {
         }
         let new_head = new_entries
             .iter()
-            .find(|entry| Some(entry.header.seq) == insertion.head)
+            .find(|entry| Some(entry.header.seq) == insertion.head || planted!("backdated-entry-is-head"))
             .map(|entry| HeadRef { seq: entry.header.seq, oid: entry.header.oid, entry_id: entry.entry_id })
             .or(change.expected.as_ref().map(|h| h.head));
         let bound = Change {
@@ -93,13 +103,14 @@ impl Cleared {
                 .expected
                 .as_ref()
                 .map_or(ExpectedHead::Absent, |h| ExpectedHead::At { head: h.head, tip: h.tip }),
-            expected_live: change.expected_live.clone(),
+            expected_live: change.expected_live.clone().unless(planted!("live-guard-not-sent")),
             live: change.live.clone(),
             entries: new_entries,
-            closed: insertion.closed,
+            closed: if planted!("ends-left-open") { Vec::new() } else { insertion.closed },
             new_head,
             links: Vec::new(),
             mended_tip: None,
+            overwrites: change.overwrites.clone(),
         };
         (bound, shown)
     }
@@ -134,7 +145,7 @@ impl Cleared {
 /// Returns what the interval algebra is given: every entry where the plan read them, else HEAD alone,
 /// which is enough when the new entries are later than everything there is.
 fn existing_spans(change: &PlannedChange) -> Vec<Span> {
-    if !change.existing.is_empty() {
+    if !change.existing.is_empty() && !planted!("loaded-beside-head-alone") {
         return change.existing.clone();
     }
     let head = change.expected.as_ref().map(|h| Span {

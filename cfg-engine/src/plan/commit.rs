@@ -17,6 +17,7 @@ use crate::document::{
 use crate::engine::BASE_MEMBER;
 use crate::error::Error;
 use crate::history::{Op, RecordKey};
+use crate::planted;
 
 /// What a commit writes: a whole document, or a change of the one that is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +68,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
     let base = check_base(&standing, record, input.base, input.force, input.seen)?;
     if let Some(drift) = standing.drift(record)
         && !input.force
+        && !planted!("drift-not-refused")
     {
         return Err(drift);
     }
@@ -83,7 +85,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
                     return Err(Error::MissingFields { record: record.clone(), fields });
                 }
             }
-            let edited = edit_live(live, &target, record, rules, input.without_secrets)?;
+            let edited = edit_live(live, &target, record, rules, policy, input.without_secrets)?;
             if edited.changes.is_empty() {
                 if !input.allow_noop && differs_in_ignored(&live.value, &target, policy) {
                     return Err(Error::OnlyIgnored { record: record.clone() });

@@ -13,6 +13,7 @@ use crate::document::{
 };
 use crate::error::Error;
 use crate::history::{Op, RecordKey};
+use crate::planted;
 
 /// Live with a target's versioned content laid over it.
 pub(super) struct Edited {
@@ -33,7 +34,9 @@ impl Edited {
         policy: &FieldPolicy,
     ) -> PlannedEntry {
         let mut changes = self.changes.clone();
-        changes.extend(unset_all(&policy.secret_paths(&self.after)));
+        if !planted!("secret-in-history") {
+            changes.extend(unset_all(&policy.secret_paths(&self.after)));
+        }
         PlannedEntry {
             op,
             oid: Some(self.oid),
@@ -50,17 +53,22 @@ impl Edited {
     }
 }
 
+/// Lays a target over live. What `laid` does not call versioned stays as live has it; the result is hashed under
+/// the rules' own policy.
 pub(super) fn edit_live(
     live: &LiveDoc,
     target: &Value,
     record: &RecordKey,
     rules: Rules<'_>,
+    laid: &FieldPolicy,
     without_secrets: bool,
 ) -> Result<Edited, Error> {
     let policy = rules.policy();
-    let (changes, dropped) = match live_changes(&live.value, target, policy) {
+    let none = FieldPolicy::default();
+    let left_alone = if planted!("ignored-field-overwritten") { &none } else { laid };
+    let (changes, dropped) = match live_changes(&live.value, target, left_alone) {
         Ok(changes) => (changes, Vec::new()),
-        Err(_) if without_secrets => live_changes_without_secrets(&live.value, target, policy),
+        Err(_) if without_secrets => live_changes_without_secrets(&live.value, target, laid),
         Err(moved) => return Err(Error::SecretMoved { record: record.clone(), path: moved.path }),
     };
     let mut after = live.value.as_ref().clone();

@@ -13,6 +13,7 @@ use crate::document::{Oid, Value};
 use crate::error::Error;
 use crate::history::{RecordKey, Timestamp};
 use crate::plan::gates::OnRefusal;
+use crate::planted;
 
 /// An approval that is being used for one plan.
 #[derive(Debug)]
@@ -81,7 +82,8 @@ impl Permit {
         let mut strange: HashSet<usize> = HashSet::new();
         let mut admitted = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            match (self.allowed.contains(&piece.digest), piece.change) {
+            let is_allowed = self.allowed.contains(&piece.digest) || planted!("approval-of-any-plan");
+            match (is_allowed, piece.change) {
                 (true, _) => admitted.push(piece),
                 (false, Some(at)) if on_refusal == OnRefusal::LeaveOut => drop(strange.insert(at)),
                 (false, Some(at)) => {
@@ -100,7 +102,8 @@ impl Permit {
                 out.into_iter().map(|(_, change)| (change.record.clone(), self.differs_for(&change.record))).collect();
         }
         let pieces: Vec<Oid> = admitted.into_iter().map(|piece| piece.digest).collect();
-        let writes = if pieces.is_empty() { Vec::new() } else { self.moved_on(&pieces) };
+        let writes =
+            if pieces.is_empty() || planted!("approval-not-consumed") { Vec::new() } else { self.moved_on(&pieces) };
         Ok((plan, left_out, Admission { writes, pieces }))
     }
 

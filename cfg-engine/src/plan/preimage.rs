@@ -9,6 +9,7 @@ use super::{PlannedChange, PlannedEntry};
 use crate::adapter::{ExpectedLive, LiveDoc, LiveWrite, RecordState, StoredDoc};
 use crate::document::{Edit, EntryId, FieldPath, FieldPolicy, Object, Oid, PathChange};
 use crate::history::Op;
+use crate::planted;
 
 pub(super) fn start(state: &RecordState, standing: &Standing<'_>) -> PlannedChange {
     PlannedChange {
@@ -21,6 +22,8 @@ pub(super) fn start(state: &RecordState, standing: &Standing<'_>) -> PlannedChan
         before: standing.live().map(|(live, _)| Arc::clone(&live.value)),
         after: None,
         entries: Vec::new(),
+        overwrites: Vec::new(),
+        always_gated: false,
     }
 }
 
@@ -28,6 +31,9 @@ pub(super) fn start(state: &RecordState, standing: &Standing<'_>) -> PlannedChan
 /// or the drift that a forced change overwrites.
 pub(super) fn preimages(standing: &Standing<'_>, rules: Rules<'_>, meta: &Object) -> Vec<PlannedEntry> {
     let mut meta = rules.meta(meta);
+    if planted!("pre-image-not-recorded") {
+        return Vec::new();
+    }
     match *standing {
         Standing::Untracked { live, oid } => {
             let mut entry = as_read(Op::Import, live, oid, meta, rules.policy());
@@ -45,7 +51,7 @@ pub(super) fn preimages(standing: &Standing<'_>, rules: Rules<'_>, meta: &Object
 
 pub(super) fn as_read(op: Op, live: &LiveDoc, oid: Oid, mut meta: Object, policy: &FieldPolicy) -> PlannedEntry {
     list_secrets(&mut meta, "secrets", &held_secrets(&live.value, policy));
-    let secrets = policy.secret_paths(&live.value);
+    let secrets = if planted!("secret-in-baseline") { Vec::new() } else { policy.secret_paths(&live.value) };
     PlannedEntry {
         op,
         oid: Some(oid),

@@ -8,6 +8,7 @@ use crate::adapter::{ExpectedLive, LiveWrite, RecordState};
 use crate::document::{EntryId, Object};
 use crate::error::Error;
 use crate::history::Op;
+use crate::planted;
 
 /// Plans the deletion of a record.
 pub(crate) fn plan_remove(
@@ -40,6 +41,7 @@ pub(crate) fn plan_remove(
             change.expected_live = ExpectedLive::At(live.image.clone());
         }
     }
+    change.expected_live = change.expected_live.unless(planted!("removal-not-compared"));
     change.entries = entries;
     Ok(Planned::Change(Box::new(change)))
 }

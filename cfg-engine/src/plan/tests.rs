@@ -42,6 +42,7 @@ fn every_verb_is_in_the_list() {
             | Verb::Activate
             | Verb::Undo
             | Verb::Link
+            | Verb::Redact
             | Verb::Repair
             | Verb::Approval
             | Verb::Policy => listed(verb),

@@ -386,6 +386,15 @@ export class Stage {
     return ofJudged(await cfg.fsck(given.repair ? { ...this.options(given), repair: true } : {}));
   }
 
+  async do_redact(cfg, given) {
+    const options = { ...this.options(given), versions: given.versions, messages: given.messages, rewriteHistory: given.rewrite_history };
+    return ok(await cfg.redact(given.id, given.paths ?? [], options));
+  }
+
+  async do_secrets_scan(cfg, given) {
+    return ofJudged(await cfg.secretsScan({ collection: given.collection, history: given.history, live: given.live }));
+  }
+
   async do_import(cfg, given) {
     const options = { ...this.options(given), validFrom: given.valid_from, stripBackups: given.strip_backups };
     const done = await cfg.import(given.ids ?? { all: true }, options);

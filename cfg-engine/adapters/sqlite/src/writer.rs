@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use cfg_engine::adapter::AdapterError;
+use cfg_engine::planted;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::apply;
@@ -209,6 +210,26 @@ pub(crate) fn alone(conn: &Conn, batch: &Prepared) -> Result<(), AdapterError> {
 
 fn transaction(conn: &Conn, batches: &[&Prepared]) -> Ended {
     let all = |error: AdapterError| Ended::Decided(vec![Err(error); batches.len()]);
+    let erases = batches.iter().any(|batch| batch.erases());
+    if erases && let Err(error) = secure_delete(conn, true) {
+        return all(error);
+    }
+    let ended = begun(conn, batches);
+    if erases && secure_delete(conn, false).is_err() {
+        tracing::debug!("the connection goes on overwriting what it frees");
+    }
+    ended
+}
+
+/// Has SQLite overwrite with zeros what it frees, instead of leaving it in the file until the place is used
+/// again.
+fn secure_delete(conn: &Conn, on: bool) -> Result<(), AdapterError> {
+    let mode = if on { "ON" } else { "OFF" };
+    conn.db.query_row(&format!("PRAGMA secure_delete = {mode}"), [], |_| Ok(())).sql()
+}
+
+fn begun(conn: &Conn, batches: &[&Prepared]) -> Ended {
+    let all = |error: AdapterError| Ended::Decided(vec![Err(error); batches.len()]);
     if let Err(error) = begin(conn) {
         return all(error);
     }
@@ -227,12 +248,16 @@ fn transaction(conn: &Conn, batches: &[&Prepared]) -> Ended {
         }
         outcomes.push(outcome);
     }
-    if outcomes.iter().all(Result::is_err) {
+    if outcomes.iter().all(Result::is_err) && !planted!("failed-batch-committed") {
         let _ = conn.db.execute_batch("ROLLBACK");
         return Ended::Decided(outcomes);
     }
+    cfg_engine::reached!("sqlite/before-commit");
     match conn.statement("COMMIT").map(|mut commit| commit.execute([])) {
-        Ok(Ok(_)) => Ended::Decided(outcomes),
+        Ok(Ok(_)) => {
+            cfg_engine::reached!("sqlite/committed");
+            Ended::Decided(outcomes)
+        }
         Ok(Err(error)) => not_committed(conn, batches, outcomes, &error),
         Err(error) => all(error),
     }

@@ -8,8 +8,8 @@ use cfg_engine::adapter::StorageAdapter;
 use cfg_engine::config::{Approver, LiveRule, PublicKey, ReasonRule, Settings};
 use cfg_engine::document::{FieldPolicy, Object};
 use cfg_engine::engine::{
-    Activate, Adopt, Alarm, Commit, HistoryImport, Import, Moment, Options, Project, Remove, Restore, RestoreAll,
-    SetTag, Signed, TagTarget, Undo,
+    Activate, Adopt, Alarm, Commit, HistoryImport, Import, Moment, Options, Project, Redact, Remove, Restore,
+    RestoreAll, SetTag, Signed, TagTarget, Undo,
 };
 use cfg_engine::history::{Author, AuthorClass, EnvName, Reference, Seq, TagName};
 use cfg_engine::plan::{ApprovalState, Verb, public_key};
@@ -127,6 +127,11 @@ async fn call(bed: &Bed, project: &Project, verb: Verb, options: &Options) -> Op
                 project.import_history(&history, &mut lines, options, None).await.map(drop),
             ]
         }
+        Verb::Redact => {
+            let paths = vec!["name".to_owned()];
+            let redact = Redact { rewrite_history: true, ..Redact::new(bed.id("judge"), paths) };
+            vec![project.redact(&redact, options).await.map(drop)]
+        }
         Verb::Remove => vec![done(project.remove(&Remove::new(planner), options).await)],
         Verb::Undo => vec![done(project.undo(&Undo::new(planner, Reference::Seq(Seq(2))), options).await)],
         Verb::Tag => {
@@ -235,6 +240,35 @@ async fn an_approval_is_good_for_one_time() {
             }
             bed_is_sound(&bed).await;
         }
+    }
+}
+
+/// Reaching what is hashed needs an approval where nothing else does, and is told of where people want to be told.
+#[tokio::test]
+async fn history_is_rewritten_under_an_approval_on_every_env() {
+    for bed in Bed::each().await {
+        world(&bed).await;
+        let mut open = strict();
+        open.gated = false;
+        let project = close(&bed, open).await;
+        let paths = vec!["name".to_owned()];
+        let redact = Redact { rewrite_history: true, ..Redact::new(bed.id("judge"), paths) };
+        let before = picture(&bed).await;
+        let id = asked_for(project.redact(&redact, &because("why")).await.map(drop));
+        let options = Options { approval: Some(id.clone()), ..because("why") };
+        assert_eq!(code(project.redact(&redact, &options).await.map(drop)), "approval_required");
+        assert_eq!(picture(&bed).await, before, "{}", bed.name());
+        assert_eq!(sign(&project, &id, "bob", &BOB).await.unwrap(), ApprovalState::Approved);
+        // It is for this record, these paths and this reason.
+        let other = Redact { record: bed.id("planner"), ..redact.clone() };
+        assert_eq!(code(project.redact(&other, &options).await.map(drop)), "plan_differs", "{}", bed.name());
+        assert_eq!(picture(&bed).await, before, "{}", bed.name());
+        let report = project.redact(&redact, &options).await.unwrap();
+        assert_eq!(report.entries.len(), 1);
+        assert_eq!(code(project.redact(&redact, &options).await.map(drop)), "approval_used");
+        bed_is_sound(&bed).await;
+        // Every other change goes on without one.
+        bed.set("planner", &["n=9"]).await.unwrap();
     }
 }
 

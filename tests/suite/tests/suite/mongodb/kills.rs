@@ -31,6 +31,7 @@ fn agents() -> CollectionConfig {
 #[ignore = "started by the tests that kill it"]
 fn committer() {
     let Ok(told) = std::env::var(CHILD) else { return };
+    crate::kills::arm();
     let [uri, db, first] = told.split(' ').collect::<Vec<_>>()[..] else { panic!("{told}") };
     let first: u64 = first.parse().unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -58,19 +59,17 @@ fn committer() {
     });
 }
 
-fn start_committer(uri: &str, db: &str, first: u64) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["mongodb::kills::committer", "--exact", "--ignored", "--nocapture"])
-        .env(CHILD, format!("{uri} {db} {first}"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+fn start_committer(uri: &str, db: &str, first: u64, point: Option<&str>) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["mongodb::kills::committer", "--exact", "--ignored", "--nocapture"]);
+    command.env(CHILD, format!("{uri} {db} {first}")).stdout(Stdio::piped()).stderr(Stdio::null());
+    crate::kills::at(&mut command, point);
+    command.spawn().unwrap()
 }
 
-/// Kills a committer some time after its first commit; returns what it had been told is done.
-fn kill_one(uri: &str, db: &str, first: u64, after: Duration) -> Vec<u64> {
-    let mut child = start_committer(uri, db, first);
+/// Kills a committer some time after its first commit, or at a point; returns what it had been told is done.
+fn kill_one(uri: &str, db: &str, first: u64, after: Duration, point: Option<&str>) -> Vec<u64> {
+    let mut child = start_committer(uri, db, first, point);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let ack = |line: String| line.strip_prefix("ack ").map(|n| n.parse::<u64>().unwrap());
     let mut acked: Vec<u64> = Vec::new();
@@ -80,14 +79,20 @@ fn kill_one(uri: &str, db: &str, first: u64, after: Duration) -> Vec<u64> {
             break;
         }
     }
-    std::thread::sleep(after);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    if point.is_some() {
+        // It kills itself.
+        assert!(crate::kills::was_killed(child.wait().unwrap()));
+    } else {
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
     acked.extend(lines.map_while(Result::ok).filter_map(ack));
     acked
 }
 
-async fn kills(bed: MongoBed, rounds: u64) {
+/// Every second round ends at a point, one after the other; the others at any moment.
+async fn kills(bed: MongoBed, rounds: u64, points: &'static [&'static str]) {
     bed.put(doc! { "id": "planner", "n": 0_i64, "hits": 0_i64 }).await;
     bed.import().await;
     let db = bed.space.application.name().to_owned();
@@ -98,7 +103,12 @@ async fn kills(bed: MongoBed, rounds: u64) {
         let after = Duration::from_micros((round * 7919) % 23_000);
         let (uri, name) = (bed.space.uri.clone(), db.clone());
         acked.extend(
-            tokio::task::spawn_blocking(move || kill_one(&uri, &name, round * 100_000 + 1, after)).await.unwrap(),
+            tokio::task::spawn_blocking(move || {
+                let point = (round % 2 == 1).then(|| points[(round / 2) as usize % points.len()]);
+                kill_one(&uri, &name, round * 100_000 + 1, after, point)
+            })
+            .await
+            .unwrap(),
         );
         let reopened = Instant::now();
         let project = bed.colleague().await;
@@ -115,11 +125,18 @@ async fn kills(bed: MongoBed, rounds: u64) {
         *times.entry(n).or_default() += 1;
     }
     assert!(acked.len() as u64 >= rounds);
+    println!("{rounds} kills, {} acknowledged commits, slowest raw write {slowest:?}", acked.len());
     for n in &acked {
         assert_eq!(times.get(&i64::try_from(*n).unwrap()), Some(&1), "commit {n} was acknowledged");
     }
     assert!(times.values().all(|times| *times == 1), "none is there twice");
 }
+
+const POINTS: [&str; 5] =
+    ["mongodb/begun", "mongodb/live-sent", "mongodb/history-sent", "mongodb/before-commit", "mongodb/committed"];
+
+const POINTS_WITHOUT_TRANSACTIONS: [&str; 5] =
+    ["mongodb/announced", "mongodb/live-written", "mongodb/marked", "mongodb/entries-written", "mongodb/head-written"];
 
 fn rounds() -> u64 {
     if std::env::var_os("CFG_TEST_NIGHTLY").is_some() { 1000 } else { 30 }
@@ -128,13 +145,13 @@ fn rounds() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_committer_leaves_nothing_half_done() {
     let Some(bed) = MongoBed::open("id").await else { return };
-    kills(bed, rounds()).await;
+    kills(bed, rounds(), &POINTS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_committer_on_a_standalone_server_is_reconciled() {
     let Some(bed) = MongoBed::open_on(super::harness::STANDALONE, "id").await else { return };
-    kills(bed, rounds() / 3).await;
+    kills(bed, rounds() / 3, &POINTS_WITHOUT_TRANSACTIONS).await;
 }
 
 // --- fail-over -----------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ use cfg_engine::adapter::AsOf;
 use cfg_engine::config::Shape;
 use cfg_engine::document::{FieldPath, Object, parse_assignments};
 use cfg_engine::engine::{
-    Adopt, Commit, CommitItem, DiffSide, HistoryImport, Import, Log, Options, Project, Remove, Report, Restore, Staged,
+    Adopt, Commit, CommitItem, DiffSide, HistoryImport, Import, Log, Options, Project, Redact, Remove, Report, Restore,
+    SecretScan, Staged, parse_versions,
 };
 use cfg_engine::history::{Author, AuthorClass, CollectionName, OpId, RecordKey, Reference, Timestamp};
 use cfg_engine::outcome::Status;
@@ -258,6 +259,25 @@ impl<'s> Stage<'s> {
                     true => project.repair(&options(with)?, None).await?,
                     false => project.fsck(None).await?,
                 };
+                Ok(Object::new().with("exit", i64::from(report.exit_code())).with("data", report.to_object()))
+            }
+            "redact" => {
+                let redact = Redact {
+                    record: record(&project, with).await?,
+                    paths: match with.get("paths").and_then(Value::as_array) {
+                        Some(paths) => paths.iter().filter_map(|path| path.as_str().map(str::to_owned)).collect(),
+                        None => Vec::new(),
+                    },
+                    versions: text(with, "versions").map_or(Ok(None), parse_versions)?,
+                    messages: flag(with, "messages"),
+                    rewrite_history: flag(with, "rewrite_history"),
+                };
+                ok(project.redact(&redact, &options(with)?).await?.to_object())
+            }
+            "secrets_scan" => {
+                let collection = text(with, "collection").map(CollectionName::new).transpose()?;
+                let scan = SecretScan { collection, history: flag(with, "history"), live: flag(with, "live") };
+                let report = project.scan_secrets(&scan, None).await?;
                 Ok(Object::new().with("exit", i64::from(report.exit_code())).with("data", report.to_object()))
             }
             "import" => {
