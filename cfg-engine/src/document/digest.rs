@@ -88,14 +88,12 @@ pub struct ValueSink<'s, 't> {
 
 impl<'t> ValueSink<'_, 't> {
     /// Takes null.
-    #[expect(clippy::unnecessary_wraps, reason = "all of them are called alike")]
     pub fn null(self) -> Option<()> {
         self.writer.out.extend_from_slice(b"null");
         Some(())
     }
 
     /// Takes true or false.
-    #[expect(clippy::unnecessary_wraps, reason = "all of them are called alike")]
     pub fn bool(self, value: bool) -> Option<()> {
         self.writer.out.extend_from_slice(if value { b"true" } else { b"false" });
         Some(())
@@ -107,7 +105,6 @@ impl<'t> ValueSink<'_, 't> {
     }
 
     /// Takes a text.
-    #[expect(clippy::unnecessary_wraps, reason = "all of them are called alike")]
     pub fn string(self, text: &str) -> Option<()> {
         self.writer.string(text, false);
         Some(())
