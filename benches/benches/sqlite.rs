@@ -132,6 +132,7 @@ impl Store {
                     new_head: Some(new_head),
                     links: Vec::new(),
                     mended_tip: None,
+                    overwrites: Vec::new(),
                 }
             };
             let changes = (first..first + 500).map(change).collect();

@@ -65,6 +65,7 @@ pub fn commit_of(states: Vec<RecordState>, at: Timestamp, op_id: &OpId, to: i64)
             closed: insertion.closed,
             links: Vec::new(),
             mended_tip: None,
+            overwrites: Vec::new(),
         }
     };
     Batch::for_conformance(op_id.clone(), at, states.into_iter().map(change).collect(), Vec::new())

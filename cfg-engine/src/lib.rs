@@ -41,6 +41,7 @@
 //! | ask for the past | [`Project::log_as_of`], [`Project::show`] |
 //! | load an existing history | [`Project::import_history`] |
 //! | check everything | [`Project::fsck`] |
+//! | find a leaked secret, take it out of history | [`Project::scan_secrets`], [`Project::redact`] |
 //! | hash a document as the engine does | [`document::oid`] |
 //! | store records in another database | [`adapter::StorageAdapter`] and `docs/adapter-guide.md` |
 //! | know what an error means to a script | [`outcome`] |

@@ -97,6 +97,14 @@ export class Project {
 
   // --- approvals -------------------------------------------------------------------------------
 
+  /**
+   * Makes the policy that the store holds what the file says, which is less strict. On an env that needs approvals this
+   * needs one, as every change does.
+   */
+  async loosen(options: t.ChangeOptions = {}): Promise<Record<string, unknown>> {
+    return fromReply((await this.#call("init", { loosen: true }, options)).data) as Record<string, unknown>;
+  }
+
   /** Lists what waits for an approval; with `all`, also what is used, denied or expired. */
   async approvals(options: t.CallOptions & { readonly all?: boolean | undefined } = {}): Promise<t.Approval[]> {
     return fromReply((await this.#call("approvals", {}, options)).data) as t.Approval[];
@@ -267,6 +275,24 @@ export class Project {
   /** Checks the whole history: hashes, chain, heads, intervals. */
   async fsck(options: t.FsckOptions = {}): Promise<t.FsckReport> {
     return judged(await this.#call("fsck", {}, options));
+  }
+
+  /**
+   * Takes a leaked value out of every stored version; oids, numbers and tags stay. `message` says why. Paths are as
+   * in `secret_fields`: `tools[].api_key`.
+   */
+  async redact(id: t.Id, paths: string | readonly string[], options: t.RedactOptions): Promise<t.RedactReport> {
+    return fromReply((await this.#call("redact", { id: idArg(id), paths }, options)).data) as t.RedactReport;
+  }
+
+  /** Finishes a redaction that was begun; `token` names one of several. */
+  async redactResume(token?: string, options: t.ChangeOptions = {}): Promise<t.RedactReport> {
+    return fromReply((await this.#call("redact", { resume: token ?? true }, options)).data) as t.RedactReport;
+  }
+
+  /** Looks for secrets in history and live documents, or in one of the two. Read-only; where, never what. */
+  async secretsScan(options: t.SecretsScanOptions = {}): Promise<t.SecretReport> {
+    return judged(await this.#call("secrets_scan", {}, options));
   }
 
   /** Returns which record and version an address means. */

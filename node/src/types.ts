@@ -158,6 +158,25 @@ export interface FsckOptions extends ChangeOptions, LongOptions {
   readonly repair?: boolean | undefined;
 }
 
+export interface RedactOptions extends ChangeOptions {
+  /** Of which collection the id is, where it is no address. */
+  readonly collection?: string | undefined;
+  /** Only these versions: `[2, 3]`, `"2-5"`. */
+  readonly versions?: string | readonly number[] | undefined;
+  /** The messages of these versions go, too. */
+  readonly messages?: boolean | undefined;
+  /** Reaches what is hashed: versioned fields and messages. Needs an approval on every env. */
+  readonly rewriteHistory?: boolean | undefined;
+}
+
+export interface SecretsScanOptions extends LongOptions {
+  /** What is stored of versions. */
+  readonly history?: boolean | undefined;
+  /** Live documents. */
+  readonly live?: boolean | undefined;
+  readonly collection?: string | undefined;
+}
+
 export interface RemoveOptions extends ChangeOptions {
   /** The version that was seen. */
   readonly base?: Base | undefined;
@@ -296,6 +315,8 @@ export interface Entry<T extends object = Record<string, unknown>> {
   readonly tags: readonly string[];
   readonly meta: Readonly<Record<string, unknown>>;
   readonly docState: "present" | "none" | "thinned" | "redacted";
+  /** The paths that were redacted, where one version is shown. */
+  readonly redacted?: readonly string[];
   /** Where it was asked for and is there. */
   readonly doc?: T | null;
 }
@@ -517,6 +538,8 @@ export interface Diff {
   readonly collection: string;
   readonly configId: unknown;
   readonly changes: readonly FieldChange[];
+  /** Paths of which nothing is said: they were redacted on one side. */
+  readonly redacted?: readonly string[];
 }
 
 export interface InitReport extends Judged {
@@ -552,6 +575,51 @@ export interface FsckReport extends Judged {
     readonly object?: string | null;
     /** What mending does about it; null where that would make up content. */
     readonly repair?: string | null;
+  }[];
+}
+
+/** A place that holds what is redacted. */
+export interface RedactedPlace {
+  readonly kind: "doc" | "message" | "header" | "object" | "staged";
+  readonly seq: number | null;
+  readonly object: string | null;
+  readonly paths: readonly string[];
+  /** Its hash stays. */
+  readonly hashed: boolean;
+}
+
+export interface RedactReport {
+  readonly collection: string;
+  readonly configId: unknown;
+  readonly dryRun: boolean;
+  readonly reason: string;
+  readonly paths: readonly string[];
+  /** What lost it, or would. */
+  readonly places: readonly RedactedPlace[];
+  /** What repeats it and was left. */
+  readonly left: readonly RedactedPlace[];
+  /** Where live holds a value still. */
+  readonly live: readonly string[];
+  /** The `redact` entries that were written. */
+  readonly entries: readonly Entry[];
+  readonly needsRewriteHistory: boolean;
+  readonly needsApproval: boolean;
+  readonly planOid: string | null;
+}
+
+export interface SecretReport extends Judged {
+  readonly records: number;
+  readonly entries: number;
+  readonly failed: readonly Failure[];
+  readonly findings: readonly {
+    readonly collection: string;
+    readonly configId: unknown;
+    readonly place: "live" | "doc" | "message" | "author";
+    /** In which versions; none for live. */
+    readonly versions: readonly number[];
+    readonly path: string;
+    readonly kind: "field_name" | "value" | "key" | "message";
+    readonly rule: string;
   }[];
 }
 

@@ -7,7 +7,8 @@ import os
 from . import _calls, _results
 from ._calls import SyncCalls
 from ._errors import refused
-from ._results import Change, Diff, DiffReport, Entry, FsckReport, InitReport, Log, Report, RestoreReport, Rows, Status, TagReport
+from ._results import Change, Diff, DiffReport, Entry, FsckReport, InitReport, Log, RedactReport, Report, RestoreReport, Rows
+from ._results import SecretReport, Status, TagReport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -245,6 +246,67 @@ class Project(SyncCalls):
         answer = self._run("fsck", args if repair else {}, progress)
         return _results.checked(answer)
 
+    def redact(
+        self,
+        id: Any = None,
+        paths: str | Sequence[str] = (),
+        *,
+        versions: str | Sequence[int] | None = None,
+        messages: bool = False,
+        rewrite_history: bool = False,
+        resume: bool | str = False,
+        collection: str | None = None,
+        message: str | Sequence[str] = "",
+        author: str | None = None,
+        approval: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+        allow_secret: bool = False,
+    ) -> RedactReport:
+        """Take a leaked value out of every stored version; oids, numbers and tags stay.
+
+        ``paths`` are as in ``secret_fields``: ``tools[].api_key``. ``message`` says why, and is needed.
+        ``rewrite_history`` reaches what is hashed and needs an approval on every env. With ``resume`` (true, or
+        the token of one of several) what was begun is finished, and nothing else is given.
+        """
+        args: dict[str, Any] = {
+            "message": message,
+            "author": author,
+            "approval": approval,
+            "idempotency_key": idempotency_key,
+            "dry_run": dry_run,
+            "allow_secret": allow_secret,
+        }
+        if resume:
+            args["resume"] = resume
+        else:
+            args.update(
+                id=id,
+                collection=collection,
+                paths=[paths] if isinstance(paths, str) else list(paths),
+                versions=versions if versions is None or isinstance(versions, str) else list(versions),
+                messages=messages,
+                rewrite_history=rewrite_history,
+            )
+        answer = self._run("redact", args)
+        return RedactReport(answer.data())
+
+    def secrets_scan(
+        self,
+        *,
+        history: bool = False,
+        live: bool = False,
+        collection: str | None = None,
+        progress: Progress = None,
+    ) -> SecretReport:
+        """Look for secrets in history and live documents, or in one of the two, by the rules of ``[secrets]``.
+
+        Read-only; where something is, never what it is.
+        """
+        args = {"history": history, "live": live, "collection": collection}
+        answer = self._run("secrets_scan", args, progress)
+        return _results.scanned(answer)
+
     def blame(self, id: Any, path: str | None = None, *, collection: str | None = None) -> Rows:
         """Return for each field which version it comes from; with ``path``, of that field and what is below it."""
         answer = self._run("blame", {"id": id, "path": path, "collection": collection})
@@ -339,6 +401,23 @@ class Project(SyncCalls):
     def init(self, *, dry_run: bool = False) -> InitReport:
         """Create the history tables beside yours. A second call changes nothing."""
         return _results.init(self._run("init", {"dry_run": dry_run}))
+
+    def loosen(
+        self,
+        *,
+        message: str | Sequence[str] = "",
+        author: str | None = None,
+        approval: str | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Make the policy that the store holds what the file says, which is less strict.
+
+        On an env that needs approvals this needs one, as every change does.
+        """
+        args = {"loosen": True, "message": message, "author": author, "approval": approval, "dry_run": dry_run}
+        answer = self._run("init", args)
+        data: dict[str, Any] = answer.data()
+        return data
 
     def approvals(self, *, all: bool = False) -> Rows:
         """List what waits for an approval; with ``all``, also what is used, denied or expired."""

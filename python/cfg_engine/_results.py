@@ -311,6 +311,43 @@ class FsckReport(Shown):
         return self.exit_code == 0
 
 
+class RedactReport(Shown):
+    """What a redaction took out, or would."""
+
+    @property
+    def places(self) -> list[dict[str, Any]]:
+        """What lost it, or would: ``{kind, seq, object, paths, hashed}``."""
+        return list(self.get("places", []))
+
+    @property
+    def left(self) -> list[dict[str, Any]]:
+        """What repeats it and was left."""
+        return list(self.get("left", []))
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The ``redact`` entries that were written."""
+        return list(self.get("entries", []))
+
+
+class SecretReport(Shown):
+    """What a scan for secrets found: where, never what."""
+
+    #: 0; 1 where something looks like a secret; more where something could not be read.
+    exit_code: int = 0
+    reason: CfgError | None = None
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """``{collection, config_id, place, versions, path, kind, rule}``."""
+        return list(self.get("findings", []))
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing looks like a secret, and everything could be read."""
+        return self.exit_code == 0
+
+
 class DocumentBase(Shown):
     """A live document, with the version it was read at.
 
@@ -404,6 +441,12 @@ def restored(answer: _native.Answer) -> RestoreReport:
 def checked(answer: _native.Answer) -> FsckReport:
     made = FsckReport(answer.data())
     made.exit_code = answer.exit_code
+    return made
+
+
+def scanned(answer: _native.Answer) -> SecretReport:
+    made = SecretReport(answer.data())
+    made.exit_code, made.reason = answer.exit_code, answer.reason()
     return made
 
 

@@ -30,11 +30,14 @@ __all__ = [
     "init",
     "link",
     "log",
+    "loosen",
     "points",
+    "redact",
     "restore",
     "restore_all",
     "resume",
     "rm",
+    "secrets_scan",
     "set",
     "show",
     "status",
@@ -227,6 +230,47 @@ def fsck(
     return _default.project(env).fsck(repair=repair, message=message, author=author, approval=approval, idempotency_key=idempotency_key, dry_run=dry_run, allow_secret=allow_secret, progress=progress)
 
 
+def redact(
+    id: Any = None,
+    paths: str | Sequence[str] = (),
+    *,
+    versions: str | Sequence[int] | None = None,
+    messages: bool = False,
+    rewrite_history: bool = False,
+    resume: bool | str = False,
+    collection: str | None = None,
+    message: str | Sequence[str] = '',
+    author: str | None = None,
+    approval: str | None = None,
+    idempotency_key: str | None = None,
+    dry_run: bool = False,
+    allow_secret: bool = False,
+    env: str | None = None,
+) -> RedactReport:
+    """Take a leaked value out of every stored version; oids, numbers and tags stay.
+
+    ``paths`` are as in ``secret_fields``: ``tools[].api_key``. ``message`` says why, and is needed.
+    ``rewrite_history`` reaches what is hashed and needs an approval on every env. With ``resume`` (true, or
+    the token of one of several) what was begun is finished, and nothing else is given.
+    """
+    return _default.project(env).redact(id, paths, versions=versions, messages=messages, rewrite_history=rewrite_history, resume=resume, collection=collection, message=message, author=author, approval=approval, idempotency_key=idempotency_key, dry_run=dry_run, allow_secret=allow_secret)
+
+
+def secrets_scan(
+    *,
+    history: bool = False,
+    live: bool = False,
+    collection: str | None = None,
+    progress: Progress = None,
+    env: str | None = None,
+) -> SecretReport:
+    """Look for secrets in history and live documents, or in one of the two, by the rules of ``[secrets]``.
+
+    Read-only; where something is, never what it is.
+    """
+    return _default.project(env).secrets_scan(history=history, live=live, collection=collection, progress=progress)
+
+
 def blame(
     id: Any,
     path: str | None = None,
@@ -305,6 +349,21 @@ def init(
 ) -> InitReport:
     """Create the history tables beside yours. A second call changes nothing."""
     return _default.project(env).init(dry_run=dry_run)
+
+
+def loosen(
+    *,
+    message: str | Sequence[str] = '',
+    author: str | None = None,
+    approval: str | None = None,
+    dry_run: bool = False,
+    env: str | None = None,
+) -> dict[str, Any]:
+    """Make the policy that the store holds what the file says, which is less strict.
+
+    On an env that needs approvals this needs one, as every change does.
+    """
+    return _default.project(env).loosen(message=message, author=author, approval=approval, dry_run=dry_run)
 
 
 def approvals(

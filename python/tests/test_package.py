@@ -61,7 +61,7 @@ def test_the_twin_has_the_same_verbs() -> None:
 
 VERBS_OF_THE_COMMAND = {
     # command: (function, options that a function cannot have, options under another name)
-    "init": ("init", {"database", "path", "uri", "db", "table", "id-field", "shape", "doc-column"}, {}),
+    "init": ("init loosen", {"loosen", "database", "path", "uri", "db", "table", "id-field", "shape", "doc-column"}, {}),
     "import": ("import_", set(), {}),
     "status": ("status", set(), {}),
     "get": ("get", {"file-form"}, {}),
@@ -81,6 +81,8 @@ VERBS_OF_THE_COMMAND = {
     "rm": ("rm", set(), {}),
     "export": ("export", set(), {}),
     "fsck": ("fsck", set(), {}),
+    "redact": ("redact", set(), {}),
+    "secrets": ("secrets_scan", set(), {}),
 }
 
 
@@ -102,7 +104,7 @@ def test_options_are_named_as_on_the_command_line(verb: str) -> None:
     found = {name for one in function.split() for name in inspect.signature(getattr(cfg, one)).parameters}
     for option in set(wanted) - others:
         assert renamed.get(option, option.replace("-", "_")) in found, f"cfg {verb} has --{option}"
-    if verb not in ("init", "status", "get", "show", "log", "diff", "export", "blame", "points", "fsck"):
+    if verb not in ("init", "status", "get", "show", "log", "diff", "export", "blame", "points", "fsck", "secrets"):
         assert {"message", "author", "approval", "idempotency_key", "dry_run", "allow_secret"} <= found
 
 

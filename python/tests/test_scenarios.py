@@ -418,6 +418,15 @@ class Stage:
     def do_tags(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
         return done(list(project.tags()))
 
+    def do_approvals(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        return done(list(project.approvals(all=given.get("all", False))))
+
+    def do_approval(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        return done(project.approval(given["id"]))
+
+    def do_deny(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        return done(project.deny(given["id"], reason=given.get("reason", "")))
+
     def do_restore_all(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
         given["except_"] = given.pop("except", None)
         report = project.restore_all(**options(given))
@@ -445,6 +454,13 @@ class Stage:
 
     def do_fsck(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
         report = project.fsck(**options(given))
+        return {**done(report), "exit": report.exit_code}
+
+    def do_redact(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        return done(project.redact(given.pop("id"), given.pop("paths", ()), **options(given)))
+
+    def do_secrets_scan(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        report = project.secrets_scan(**given)
         return {**done(report), "exit": report.exit_code}
 
     def do_rm(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:

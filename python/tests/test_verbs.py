@@ -420,6 +420,18 @@ def test_a_gated_env_is_never_merely_inherited(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(cfg.ApprovalRequired) as needed:
         cfg.commit("a", {"n": 1}, message="m", env="prod")
     assert needed.value.status == "needs_human_ok" and needed.value.approval_id
+    approval_id = needed.value.approval_id
+    assert [row["approval_id"] for row in cfg.approvals(env="prod")] == [approval_id]
+    shown = cfg.approval(approval_id, env="prod")
+    assert shown["state"] == "pending" and shown["intact"] and shown["changes"][0]["config_id"] == "a"
+    # No argument approves anything; a statement without a signature that counts does not either.
+    with pytest.raises(cfg.RefusedError) as refused:
+        statement = {"env": "prod", "approval": approval_id, "plan_oid": shown["plan_oid"], "by": "a", "signature": ""}
+        cfg.approve(approval_id, statement=statement, env="prod")
+    assert refused.value.code == "may_not_approve"
+    assert cfg.deny(approval_id, reason="not today", env="prod")["state"] == "denied"
+    with pytest.raises(cfg.DeclinedError):
+        cfg.commit("a", {"n": 1}, message="m", env="prod", approval=approval_id)
     monkeypatch.setenv("CFG_CONFIRM_AMBIENT_PROD", "1")
     assert cfg.whoami()["env"] == "prod"
     # Another env in the same process, by its name or by the variable.

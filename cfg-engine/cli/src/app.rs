@@ -103,6 +103,8 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Deny(args) => verbs::approvals::deny(context, args).await,
         Verb::Export(args) => verbs::export::run(context, args).await,
         Verb::Fsck(args) => verbs::fsck::run(context, args).await,
+        Verb::Redact(args) => verbs::redact::run(context, args).await,
+        Verb::Secrets(args) => verbs::secrets::run(context, args).await,
         Verb::Refs(args) => verbs::refs::run(context, args).await,
         Verb::Hooks(args) => verbs::hooks::run(context, args).await,
         Verb::Whoami(args) => verbs::whoami::run(context, args),

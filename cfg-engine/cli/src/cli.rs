@@ -136,6 +136,11 @@ pub(crate) enum Verb {
     Export(verbs::export::Args),
     /// Check the whole history: hashes, chain, heads, intervals
     Fsck(verbs::fsck::Args),
+    /// Take a leaked value out of every stored version; hashes, numbers and tags stay
+    Redact(verbs::redact::Args),
+    /// Look for secrets in history and live documents
+    #[command(subcommand)]
+    Secrets(verbs::secrets::Args),
     /// Look for code that reads fields which are about to go
     Refs(verbs::refs::Args),
     /// Link git commits with the versions that they ship
@@ -169,6 +174,7 @@ impl Verb {
                 | Verb::Activate(_)
                 | Verb::Tag(_)
                 | Verb::Fsck(_)
+                | Verb::Redact(_)
                 | Verb::Adopt(_)
                 | Verb::Rm(_)
                 | Verb::Demo(_)

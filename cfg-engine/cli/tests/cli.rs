@@ -14,6 +14,8 @@ mod json;
 mod operations;
 #[path = "cli/people.rs"]
 mod people;
+#[path = "cli/redaction.rs"]
+mod redaction;
 #[path = "cli/refusals.rs"]
 mod refusals;
 #[path = "cli/schemas.rs"]

@@ -14,6 +14,7 @@ mod find;
 mod history_file;
 mod hooks;
 mod open;
+mod redact;
 mod refs;
 mod staging;
 mod starter;

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use super::overwrite::Overwrite;
 use crate::document::{EntryId, Object, Oid, PathChange, Value};
 use crate::history::{Ends, EntryHeader, OpId, RecordKey, Seq, Timestamp};
 
@@ -176,6 +177,9 @@ pub struct Change {
     /// Set by a repair alone: the tip as the entries say. Then head and tip are written as given, and the
     /// head's author and time are read from its entry, whatever the row of the head says.
     pub mended_tip: Option<TipRef>,
+    /// Older entries of which the stored document or the message is overwritten; each once, in ascending seq, and
+    /// only beside a `redact` entry.
+    pub overwrites: Vec<Overwrite>,
 }
 
 impl Change {

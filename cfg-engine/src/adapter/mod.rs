@@ -5,6 +5,7 @@ mod capabilities;
 mod check;
 mod error;
 mod memory;
+mod overwrite;
 mod query;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use capabilities::{Capabilities, Caveat};
 pub use check::{Mending, StoreFinding};
 pub use error::AdapterError;
 pub use memory::{MemoryAdapter, MemoryClock};
+pub use overwrite::{Overwrite, StoredDigest, overwritten_texts};
 pub use query::{
     AsOf, AsOfRow, ClockReading, Detail, Digested, EntryAddress, EntryQuery, HeadState, Live, LiveContent, LiveDigest,
     LiveDoc, Order, RecordState, Scope, StoredObject, Strays,
@@ -146,7 +148,8 @@ pub trait StorageAdapter: Send + Sync {
     /// Inside one transaction it checks every expectation (head and tip, live, object versions, and
     /// the batch's time: later than each tip, not more than 2 s behind the store's clock, and not
     /// more than 2 s ahead of it unless it is exactly a tip plus 1 ms), then writes entries, closed
-    /// intervals, heads, live and objects.
+    /// intervals, heads, live and objects, and overwrites what is stored of older entries where it is what was
+    /// seen.
     ///
     /// Applying the same batch again after it was committed does not write again: a head has moved.
     /// That is what is reported, whatever else fails by then: heads are checked before objects, and both

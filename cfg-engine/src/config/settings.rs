@@ -41,6 +41,9 @@ pub struct Settings {
     pub tool_version: String,
     /// The machine recorded with each entry, if any.
     pub hostname: Option<String>,
+    /// Whether everything counts as approved: for tests of what comes behind an approval.
+    #[cfg(feature = "conformance")]
+    pub approved: bool,
 }
 
 impl Settings {
@@ -58,6 +61,27 @@ impl Settings {
             author,
             tool_version: concat!("cfg-engine/", env!("CARGO_PKG_VERSION")).to_owned(),
             hostname: None,
+            #[cfg(feature = "conformance")]
+            approved: false,
+        }
+    }
+
+    /// Takes everything for approved, for tests of what comes behind an approval.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub fn approved_for_conformance(mut self) -> Self {
+        self.approved = true;
+        self
+    }
+
+    pub(crate) fn is_approved(&self) -> bool {
+        #[cfg(feature = "conformance")]
+        {
+            self.approved
+        }
+        #[cfg(not(feature = "conformance"))]
+        {
+            false
         }
     }
 

@@ -258,6 +258,16 @@ impl FieldPolicy {
         FieldPolicyBuilder { policy: self.clone() }.ignore_field(name).build()
     }
 
+    /// Returns the policy that also takes these paths for secret.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError::Path`].
+    pub fn with_secret_fields<P: AsRef<str>>(&self, paths: &[P]) -> Result<FieldPolicy, PolicyError> {
+        let builder = FieldPolicyBuilder { policy: self.clone() };
+        Ok(paths.iter().try_fold(builder, |builder, path| builder.secret_field(path.as_ref()))?.build())
+    }
+
     /// Returns the globs of ignored top-level fields, as they were written.
     pub fn ignore_patterns(&self) -> &[String] {
         &self.pattern_texts

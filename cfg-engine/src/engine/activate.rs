@@ -42,6 +42,7 @@ impl Project {
     pub async fn activate(&self, activate: &Activate, options: &Options) -> Result<Report, Error> {
         let entry = self.entry_at(&activate.record, &activate.reference).await?;
         let had_secrets = recorded_secrets(&entry);
+        let redacted = self.redacted_in(&entry).await?;
         let Some(doc) = entry.doc else {
             return Err(Error::NoDocument {
                 record: activate.record.clone(),
@@ -49,6 +50,14 @@ impl Project {
                 reason: "it is a deletion",
             });
         };
+        if let Some(path) = redacted.paths.first() {
+            return Err(Error::refused_for(
+                &activate.record,
+                "redacted",
+                format!("{path} of {}{} was redacted", activate.record, activate.reference),
+                "make the row live with your own tools, then run: cfg adopt",
+            ));
+        }
         let target = self.adapter.fit(&activate.record, doc).await?;
         let meta = Object::new();
         let input = ActivateInput {

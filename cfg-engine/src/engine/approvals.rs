@@ -252,7 +252,8 @@ impl Project {
     /// that files the request.
     pub(crate) async fn with_permit(&self, plan: &Plan, options: &Options) -> Result<Options, Error> {
         let env = self.ensure_env().await?;
-        if !env.policy.gated || options.passage.permit.is_some() || options.dry_run {
+        let asks = (env.policy.gated || plan.always_gated) && !self.settings.is_approved();
+        if !asks || options.passage.permit.is_some() || options.dry_run {
             return Ok(options.clone());
         }
         let stored = self.stored_plan(plan, options);
@@ -333,8 +334,34 @@ impl Project {
         let mut allowed: HashSet<Oid> = kept.iter().flat_map(|row| row.pieces.iter().copied()).collect();
         allowed.extend(approval.object_digests.iter().filter_map(|hex| hex.parse::<Oid>().ok()));
         let beside = if plan.forced { vec![self.emergency(&approval, env, now).await?] } else { Vec::new() };
+        if plan.always_gated && !env.policy.rules.alert.is_empty() {
+            self.tell(&approval, env, "history_redacted").await?;
+        }
         let by = self.settings.operator.clone().unwrap_or_else(|| self.settings.author.id.clone());
         Ok(Arc::new(Permit::new(approval, &by, plan, stored, allowed, beside)))
+    }
+
+    /// Tells of a change that people want to hear of, by the command of the policy.
+    async fn tell(&self, approval: &Approval, env: &EnvState, event: &'static str) -> Result<(), Error> {
+        let rules = &env.policy.rules;
+        let undelivered = |reason: &str| {
+            let what = if event == "forced_change" { "a forced change" } else { "a change of history" };
+            Error::refused(
+                "alert_undelivered",
+                format!("{what} of env {} is told of first, and that failed: {reason}", self.settings.env),
+                format!("mend alert in [env.{}.rules]; nothing was written", self.settings.env),
+            )
+        };
+        if rules.alert.is_empty() {
+            return Err(undelivered("the env has no alert command"));
+        }
+        // What the store says is not run on anybody's machine unless his own file says the same.
+        if rules.alert != self.settings.rules.alert {
+            return Err(undelivered("the alert command of this file is not the one that the store holds"));
+        }
+        let alarm = self.alarm.as_ref().ok_or_else(|| undelivered("this program cannot run it"))?;
+        let alert = approval.to_object(self.store_time().await?).with("event", event);
+        alarm.raise(&rules.alert, &alert).await.map_err(|reason| undelivered(&reason))
     }
 
     /// Counts and tells of a forced change.
@@ -353,23 +380,7 @@ impl Project {
                 "adopt what was changed outside cfg, or wait",
             ));
         }
-        let undelivered = |reason: &str| {
-            Error::refused(
-                "alert_undelivered",
-                format!("a forced change of env {} is told of first, and that failed: {reason}", self.settings.env),
-                format!("mend alert in [env.{}.rules]; nothing was written", self.settings.env),
-            )
-        };
-        if rules.alert.is_empty() {
-            return Err(undelivered("the env has no alert command"));
-        }
-        // What the store says is not run on anybody's machine unless his own file says the same.
-        if rules.alert != self.settings.rules.alert {
-            return Err(undelivered("the alert command of this file is not the one that the store holds"));
-        }
-        let alarm = self.alarm.as_ref().ok_or_else(|| undelivered("this program cannot run it"))?;
-        let alert = approval.to_object(now).with("event", "forced_change");
-        alarm.raise(&rules.alert, &alert).await.map_err(|reason| undelivered(&reason))?;
+        self.tell(approval, env, "forced_change").await?;
         at.push(now.as_millis());
         let body = Object::new().with("v", 1).with("at", at.into_iter().map(Value::from).collect::<Vec<_>>());
         let expected = stored.map_or(ExpectedVersion::Absent, |object| ExpectedVersion::At(object.version));

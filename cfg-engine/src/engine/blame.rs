@@ -18,6 +18,9 @@ pub struct BlameLine {
     pub path: FieldPath,
     /// What it holds; `{"$secret": true}` for a secret.
     pub value: Value,
+    /// The value was redacted: which version made it what it was is known no further back than to the first
+    /// that was redacted with it.
+    pub is_redacted: bool,
     /// The version that made it so, without its document.
     pub entry: Entry,
     /// The names of that version's tags.
@@ -29,7 +32,7 @@ impl BlameLine {
     pub fn to_object(&self) -> Object {
         let h = &self.entry.header;
         let author = Object::new().with("id", h.author.id.as_str()).with("class", h.author.class.as_str());
-        Object::new()
+        let line = Object::new()
             .with("path", self.path.to_string())
             .with("value", self.value.clone())
             .with("seq", h.seq.0)
@@ -41,7 +44,8 @@ impl BlameLine {
             .with("valid_from", h.valid_from.to_string())
             .with("message", self.entry.message.as_str())
             .with("git_shas", self.entry.git_shas.clone())
-            .with("tags", self.tags.clone())
+            .with("tags", self.tags.clone());
+        if self.is_redacted { line.with("redacted", true) } else { line }
     }
 }
 
@@ -73,6 +77,7 @@ impl Project {
                 reason: "it is a deletion",
             });
         };
+        let redacted = self.redacted_in(&head).await?;
         let policy = &self.collection(&record.collection)?.policy;
         let root = path.cloned().unwrap_or_else(FieldPath::root);
         let mut leaves = Vec::new();
@@ -100,7 +105,8 @@ impl Project {
             .filter_map(|(leaf, seq)| {
                 let entry = entries.get(&seq)?.clone();
                 let tags = tags.of(&entry).to_vec();
-                Some(BlameLine { path: leaf.path, value: leaf.value, entry, tags })
+                let is_redacted = redacted.paths.contains(&leaf.path);
+                Some(BlameLine { path: leaf.path, value: leaf.value, is_redacted, entry, tags })
             })
             .collect();
         lines.sort_by_cached_key(|line| line.path.to_string());

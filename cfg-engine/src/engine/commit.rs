@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
 
+use super::document::live_value;
 use super::project::{Options, Project};
 use super::report::Report;
 use super::transact::{OnMoved, Request};
 use crate::adapter::{EntryQuery, Scope};
-use crate::document::{EntryId, FieldPolicy, Object, Value, oid};
+use crate::document::{EntryId, FieldPath, FieldPolicy, Object, Value, oid};
 use crate::error::Error;
-use crate::history::{Entry, RecordKey, Seq};
+use crate::history::{Entry, RecordKey, Redaction, Seq, has_mark, is_redacted, places};
 use crate::plan::gates::OnRefusal;
 use crate::plan::{Base, CommitInput, Content, Verb, plan_commit, seed_document, with_id};
 
@@ -103,6 +104,7 @@ impl Project {
         // Assignments and patches are applied to what is there; a document was written for one HEAD.
         let relative =
             commit.items.iter().all(|item| !matches!(item.content, Content::Document(_)) && item.base.is_none());
+        let marks = self.redacted_rules(&commit.items).await?;
         let request = Request {
             verb: Verb::Commit,
             records,
@@ -128,6 +130,9 @@ impl Project {
                 seen: seen.get(&state.record).copied(),
                 meta: &commit.meta,
             };
+            if let (Content::Document(doc), Some(redacted)) = (&item.content, marks.get(&state.record)) {
+                refuse_redacted(doc, live_value(state), &state.record, redacted)?;
+            }
             plan_commit(state, self.rules(&state.record)?, input)
         })
         .await
@@ -135,6 +140,14 @@ impl Project {
 }
 
 impl Project {
+    /// Reads what was ever redacted of the records for which a document is given that holds a mark.
+    async fn redacted_rules(&self, items: &[CommitItem]) -> Result<HashMap<RecordKey, Vec<String>>, Error> {
+        let marked = items.iter().filter(|item| matches!(&item.content, Content::Document(doc) if has_mark(doc)));
+        let redactions = self.redactions(marked.map(|item| item.record.clone()).collect()).await?;
+        let paths = |all: Vec<Redaction>| all.into_iter().flat_map(|redaction| redaction.paths).collect();
+        Ok(redactions.into_iter().map(|(record, all)| (record, paths(all))).collect())
+    }
+
     /// Finds the entries that bases name: what the author of a forced change had seen, HEAD or not.
     pub(crate) async fn seen(&self, bases: impl Iterator<Item = &Base>) -> Result<HashMap<RecordKey, EntryId>, Error> {
         let bases: HashMap<&RecordKey, (Seq, &Base)> =
@@ -166,6 +179,21 @@ impl Project {
         oid(&doc, &rules.collection.policy).ok() == entry.header.oid
             // A record that was made got what the live rule asks for.
             || seed_document(doc, record, rules).is_ok_and(|seed| Some(seed.oid) == entry.header.oid)
+    }
+}
+
+/// Refuses to write the mark of a redaction to live, where a document was taken from a redacted version.
+fn refuse_redacted(doc: &Value, live: Option<&Value>, record: &RecordKey, rules: &[String]) -> Result<(), Error> {
+    let is_lives = |path: &FieldPath| live.and_then(|live| path.get(live)).is_some_and(is_redacted);
+    let there = places(rules, doc).unwrap_or_default();
+    match there.iter().find(|path| path.get(doc).is_some_and(is_redacted) && !is_lives(path)) {
+        None => Ok(()),
+        Some(path) => Err(Error::refused_for(
+            record,
+            "redacted",
+            format!("{path} of the document for {record} holds the mark of a redaction, not its value"),
+            format!("write its value, or go back to that version with: cfg restore {} VERSION", record.id),
+        )),
     }
 }
 

@@ -7,11 +7,12 @@ use futures_util::TryStreamExt;
 
 use super::pass::CollectionTrouble;
 use super::project::Project;
+use super::redacted::RedactedVersions;
 use super::status::State;
 use crate::adapter::{AsOf, AsOfRow, Detail, EntryAddress, Live, RecordState, Scope};
-use crate::document::{ChangeOp, FieldChange, Object, Oid, Value, diff};
+use crate::document::{ChangeOp, FieldChange, FieldPath, Object, Oid, Value, diff};
 use crate::error::Error;
-use crate::history::{CollectionName, Entry, RecordKey, Reference, Timestamp};
+use crate::history::{CollectionName, Entry, RecordKey, Redacted, Reference, Timestamp};
 use crate::outcome::combined_exit;
 
 /// The differences of one record.
@@ -21,6 +22,8 @@ pub struct RecordDiff {
     pub record: RecordKey,
     /// Field by field, of the versioned part.
     pub changes: Vec<FieldChange>,
+    /// Where one of the two was redacted: nothing is said of these places.
+    pub redacted: Vec<FieldPath>,
 }
 
 /// A side of a system diff.
@@ -80,12 +83,16 @@ impl DiffReport {
 }
 
 impl RecordDiff {
-    /// Returns `{collection, config_id, changes: [{path, op, before, after}]}`.
+    /// Returns `{collection, config_id, changes: [{path, op, before, after}]}`, and `redacted` where something was.
     pub fn to_object(&self) -> Object {
-        Object::new()
+        let object = Object::new()
             .with("collection", self.record.collection.as_str())
             .with("config_id", self.record.id.to_value())
-            .with("changes", self.changes.iter().map(FieldChange::to_value).collect::<Vec<_>>())
+            .with("changes", self.changes.iter().map(FieldChange::to_value).collect::<Vec<_>>());
+        if self.redacted.is_empty() {
+            return object;
+        }
+        object.with("redacted", self.redacted.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
     /// Returns how many changes add, remove and replace.
@@ -112,23 +119,34 @@ impl Project {
         let state = self.state(record).await?;
         let before = self.side(&state, from, staged).await?;
         let after = self.side(&state, to, staged).await?;
-        let policy = &self.collection(&record.collection)?.policy;
-        let changes = diff(&policy.versioned(&before), &policy.versioned(&after));
-        Ok(RecordDiff { record: record.clone(), changes })
+        self.compare(record.clone(), Some(before), Some(after))
     }
 
-    async fn side(&self, state: &RecordState, reference: &Reference, staged: Option<&Value>) -> Result<Value, Error> {
+    /// Compares two documents. Places that were redacted in one of them are not compared: the other would be shown
+    /// against a mark, and told as changed where perhaps nothing is.
+    fn compare(&self, record: RecordKey, before: Option<Side>, after: Option<Side>) -> Result<RecordDiff, Error> {
+        let policy = &self.collection(&record.collection)?.policy;
+        let empty = || Side::from(Value::Object(Object::new()));
+        let (before, after) = (before.unwrap_or_else(empty), after.unwrap_or_else(empty));
+        let mut redacted = before.redacted;
+        redacted.extend(after.redacted);
+        let laid = redacted.over(policy);
+        let changes = diff(&laid.versioned(&before.doc), &laid.versioned(&after.doc));
+        Ok(RecordDiff { record, changes, redacted: redacted.paths })
+    }
+
+    async fn side(&self, state: &RecordState, reference: &Reference, staged: Option<&Value>) -> Result<Side, Error> {
         let record = &state.record;
-        let empty = || Value::Object(Object::new());
+        let empty = || Side::from(Value::Object(Object::new()));
         match reference {
             Reference::Live => match (&state.live, &state.head) {
-                (Live::One(live), _) => Ok(live.value.as_ref().clone()),
+                (Live::One(live), _) => Ok(live.value.as_ref().clone().into()),
                 (Live::Absent { .. }, Some(_)) => Ok(empty()),
                 _ => Err(super::Document::of_state(self, state)
                     .err()
                     .unwrap_or_else(|| Error::NoRecord { address: record.to_string() })),
             },
-            Reference::Staged => staged.cloned().ok_or_else(|| Error::NoSuch {
+            Reference::Staged => staged.cloned().map(Side::from).ok_or_else(|| Error::NoSuch {
                 what: "staged document",
                 name: record.to_string(),
                 known: Vec::new(),
@@ -136,7 +154,8 @@ impl Project {
             other => {
                 let seq = state.head.as_ref().filter(|_| *other == Reference::Head).map(|h| Reference::Seq(h.head.seq));
                 let entry = self.entry_at(record, seq.as_ref().unwrap_or(other)).await?;
-                Ok(entry.doc.unwrap_or_else(empty))
+                let redacted = self.redacted_in(&entry).await?;
+                Ok(entry.doc.map_or_else(empty, |doc| Side { doc, redacted }))
             }
         }
     }
@@ -193,6 +212,7 @@ impl Project {
             for chunk in waiting.chunks(CHUNK) {
                 let states = self.states(chunk).await?;
                 let mut heads = self.side_entries(chunk, AsOf::Recorded(Timestamp::OPEN.plus_millis(-1))).await?;
+                let mut redacted = self.redacted_among(heads.values()).await?;
                 for state in states {
                     let head = heads.remove(&state.record);
                     // A commit fell between the two reads: once more.
@@ -202,8 +222,8 @@ impl Project {
                         continue;
                     }
                     let (Live::One(_) | Live::Absent { .. }) = &state.live else { continue };
-                    let live = super::document::live_value(&state).cloned();
-                    let head = head.and_then(|entry| entry.doc);
+                    let live = super::document::live_value(&state).cloned().map(Side::from);
+                    let head = head.and_then(|entry| side_of(entry, &mut redacted));
                     let (before, after) = if reversed { (live, head) } else { (head, live) };
                     self.push_diff(&mut report, state.record, before, after)?;
                 }
@@ -222,13 +242,10 @@ impl Project {
         &self,
         report: &mut DiffReport,
         record: RecordKey,
-        before: Option<Value>,
-        after: Option<Value>,
+        before: Option<Side>,
+        after: Option<Side>,
     ) -> Result<(), Error> {
-        let policy = &self.collection(&record.collection)?.policy;
-        let part = |doc: Option<Value>| policy.versioned(&doc.unwrap_or(Value::Object(Object::new())));
-        let changes = diff(&part(before), &part(after));
-        report.diffs.push(RecordDiff { record, changes });
+        report.diffs.push(self.compare(record, before, after)?);
         Ok(())
     }
 
@@ -265,12 +282,12 @@ impl Project {
         Ok(oids)
     }
 
-    async fn side_docs(&self, records: &[RecordKey], side: DiffSide) -> Result<BTreeMap<RecordKey, Value>, Error> {
+    async fn side_docs(&self, records: &[RecordKey], side: DiffSide) -> Result<BTreeMap<RecordKey, Side>, Error> {
         let at = match side {
             DiffSide::Live => {
                 let states = self.states(records).await?;
                 let docs = states.into_iter().filter_map(|state| match state.live {
-                    Live::One(live) => Some((state.record, Arc::unwrap_or_clone(live.value))),
+                    Live::One(live) => Some((state.record, Arc::unwrap_or_clone(live.value).into())),
                     _ => None,
                 });
                 return Ok(docs.collect());
@@ -279,7 +296,8 @@ impl Project {
             DiffSide::At(time) => AsOf::Valid(time),
         };
         let entries = self.side_entries(records, at).await?;
-        Ok(entries.into_iter().filter_map(|(record, entry)| Some((record, entry.doc?))).collect())
+        let mut redacted = self.redacted_among(entries.values()).await?;
+        Ok(entries.into_iter().filter_map(|(record, entry)| Some((record, side_of(entry, &mut redacted)?))).collect())
     }
 
     async fn side_entries(&self, records: &[RecordKey], at: AsOf) -> Result<BTreeMap<RecordKey, Entry>, Error> {
@@ -289,6 +307,23 @@ impl Project {
         let known = rows.into_iter().filter(|row| !row.estimated_before_import);
         Ok(known.map(|row| (row.entry.header.record.clone(), row.entry)).collect())
     }
+}
+
+/// One side of a comparison: a document, and what is missing in it by a redaction.
+struct Side {
+    doc: Value,
+    redacted: Redacted,
+}
+
+impl From<Value> for Side {
+    fn from(doc: Value) -> Self {
+        Side { doc, redacted: Redacted::default() }
+    }
+}
+
+fn side_of(entry: Entry, redacted: &mut RedactedVersions) -> Option<Side> {
+    let redacted = redacted.remove(&(entry.header.record, entry.header.seq)).unwrap_or_default();
+    Some(Side { doc: entry.doc?, redacted })
 }
 
 /// How often HEAD and live are read again where a commit fell between.

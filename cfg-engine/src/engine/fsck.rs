@@ -108,6 +108,11 @@ impl FsckReport {
         self.add(Some(record.clone()), seq, code, problem.into(), repair.map(str::to_owned));
     }
 
+    /// Returns whether a thing of this kind was found of an entry already.
+    pub(super) fn is_found(&self, record: &RecordKey, seq: Seq, code: &str) -> bool {
+        self.findings.iter().any(|f| f.record.as_ref() == Some(record) && f.seq == Some(seq) && f.code == code)
+    }
+
     pub(super) fn add(
         &mut self,
         record: Option<RecordKey>,

@@ -1,10 +1,15 @@
 //! What `fsck` checks of one record while its entries pass: places are kept, not documents.
 
+use std::collections::BTreeMap;
+
 use super::fsck::{FsckReport, Policies};
 use super::project::Project;
 use crate::adapter::{ExpectedHead, HeadRef, HeadState, TipRef};
-use crate::document::{EntryId, Value, oid};
-use crate::history::{Author, DocState, Ends, Entry, MessageHash, Op, RecordKey, Seq, Span, Timestamp, interval_ends};
+use crate::document::{EntryId, Oid, Value, oid};
+use crate::history::{
+    Author, DocState, Ends, Entry, MessageHash, Op, REDACTED, RecordKey, Redaction, Seq, Span, Timestamp, has_mark,
+    interval_ends, is_redacted,
+};
 use crate::plan::{POLICY, Upkeep};
 
 /// Whether what is stored beside the entries is what follows from them.
@@ -22,10 +27,21 @@ pub(super) struct RecordCheck {
     cached: Vec<Ends>,
     /// The greatest in valid order.
     greatest: Option<Greatest>,
-    redacted: Vec<Seq>,
-    has_redaction: bool,
+    /// What is stored of versions that say they were redacted.
+    redacted: BTreeMap<Seq, Stored>,
+    /// Versions that hold another message than the one in their hash, and which they hold.
+    messages: BTreeMap<Seq, bool>,
+    redactions: Vec<(Seq, Redaction)>,
     /// The entries do not hang together: what follows from them cannot be trusted.
     is_broken: bool,
+}
+
+/// What is stored of a version that was redacted.
+struct Stored {
+    /// Its address, under the policy that it was made under.
+    oid: Result<Oid, String>,
+    /// Whether the mark stands anywhere in it.
+    has_mark: bool,
 }
 
 struct Greatest {
@@ -45,8 +61,9 @@ impl RecordCheck {
             spans: Vec::new(),
             cached: Vec::new(),
             greatest: None,
-            redacted: Vec::new(),
-            has_redaction: false,
+            redacted: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            redactions: Vec::new(),
             is_broken: false,
         }
     }
@@ -70,8 +87,11 @@ impl RecordCheck {
         match (entry.doc_state, header.oid) {
             (DocState::Present, _) => self.content(project, policies, &entry, report),
             (DocState::None, Some(_)) => report.find(record, seq, "content", "the stored document is gone"),
-            // Nothing but a redact entry overwrites values.
-            (DocState::Redacted, _) => self.redacted.push(header.seq),
+            (DocState::Redacted, _) => {
+                if let Some(stored) = self.overwritten(project, policies, &entry, report) {
+                    self.redacted.insert(header.seq, stored);
+                }
+            }
             (DocState::Thinned, _) => {
                 let problem = "it says that retention dropped its document, and no retention has run here";
                 report.find(record, seq, "content", problem);
@@ -82,7 +102,7 @@ impl RecordCheck {
             let held = collection.policy.secret_paths(doc);
             let held: Vec<String> = held
                 .iter()
-                .filter(|path| path.get(doc).is_some_and(|value| !value.is_null()))
+                .filter(|path| path.get(doc).is_some_and(|value| !value.is_null() && !is_redacted(value)))
                 .map(ToString::to_string)
                 .collect();
             if !held.is_empty() {
@@ -90,9 +110,12 @@ impl RecordCheck {
                 report.find(record, seq, "secret", problem);
             }
         }
-        self.has_redaction |= header.op == Op::Redact;
-        if entry.doc_state != DocState::Redacted && MessageHash::of(&entry.message) != header.message {
-            report.find(&self.record, seq, "message", "the message was edited");
+        if let Some(redaction) = Redaction::of(&entry) {
+            self.redactions.push((header.seq, redaction));
+        }
+        if MessageHash::of(&entry.message) != header.message {
+            // A redaction leaves a mark behind, in the place of the message or in it.
+            self.messages.insert(header.seq, entry.message.contains(REDACTED));
         }
         self.keep(&entry);
     }
@@ -117,6 +140,70 @@ impl RecordCheck {
                 author: header.author.clone(),
                 recorded_at: header.recorded_at,
             });
+        }
+    }
+
+    /// Returns what is stored of a redacted version, to be kept until its redaction comes by.
+    fn overwritten(
+        &self,
+        project: &Project,
+        policies: &Policies,
+        entry: &Entry,
+        report: &mut FsckReport,
+    ) -> Option<Stored> {
+        let seq = Some(entry.header.seq);
+        let (Some(doc), Ok(collection)) = (&entry.doc, project.collection(&self.record.collection)) else {
+            report.find(&self.record, seq, "content", "the stored document is gone");
+            return None;
+        };
+        let named = entry.header.meta.get(POLICY).and_then(Value::as_str);
+        let policy = match named.map(|address| policies.get(address)) {
+            Some(Some(policy)) => policy,
+            Some(None) => {
+                let problem = "the field policy that it was made under is not stored: its content cannot be checked";
+                report.find(&self.record, seq, "policy", problem);
+                return None;
+            }
+            None => &collection.policy,
+        };
+        Some(Stored { oid: oid(doc, policy).map_err(|error| error.to_string()), has_mark: has_mark(doc) })
+    }
+
+    /// Compares what is stored of redacted versions with what the redactions say is.
+    fn check_redactions(&self, report: &mut FsckReport) {
+        let record = &self.record;
+        for (seq, stored) in &self.redacted {
+            let mut of_version = self.redactions.iter().filter(|(_, redaction)| redaction.stored.contains_key(seq));
+            let Some((at, last)) = of_version.next_back() else {
+                let problem = "it says that it was redacted, and no entry redacts it";
+                report.find(record, Some(*seq), "content", problem);
+                continue;
+            };
+            match (&stored.oid, last.stored.get(seq)) {
+                (Ok(found), Some(listed)) if found == listed && stored.has_mark => {}
+                (Ok(_), _) => {
+                    let problem = format!("the stored document is not what the redaction @{at} left: it was edited");
+                    report.find(record, Some(*seq), "content", problem);
+                }
+                (Err(error), _) => {
+                    report.find(record, Some(*seq), "content", format!("the stored document has {error}"))
+                }
+            }
+        }
+        for (at, redaction) in &self.redactions {
+            for seq in redaction.stored.keys() {
+                let is_written = self.spans.iter().any(|span| span.seq == *seq);
+                if is_written && !self.redacted.contains_key(seq) && !report.is_found(record, *seq, "content") {
+                    let problem = format!("the redaction @{at} lists it, and its document is as it was written");
+                    report.find(record, Some(*seq), "content", problem);
+                }
+            }
+        }
+        for (seq, has_mark) in &self.messages {
+            let is_listed = self.redactions.iter().any(|(_, redaction)| redaction.messages.contains(seq));
+            if !(is_listed && *has_mark) {
+                report.find(record, Some(*seq), "message", "the message was edited");
+            }
         }
     }
 
@@ -159,9 +246,7 @@ impl RecordCheck {
     pub(super) fn finish(self, stored: Option<HeadState>, report: &mut FsckReport) -> Recomputed {
         report.records += 1;
         let record = &self.record;
-        for seq in self.redacted.iter().filter(|_| !self.has_redaction) {
-            report.find(record, Some(*seq), "content", "it says that it was redacted, and no entry redacts anything");
-        }
+        self.check_redactions(report);
         let (Some(greatest), Some(last), Some((_, last_id))) = (&self.greatest, self.spans.last(), self.previous)
         else {
             // Redactions alone designate nothing.

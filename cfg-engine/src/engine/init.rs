@@ -76,13 +76,13 @@ impl Project {
             report.statements = self.adapter.ensure_schema().await?;
         }
         if !dry_run || report.statements.is_empty() {
-            report.registered = self.register_env(dry_run).await?;
+            report.registered = self.register_env(dry_run, &mut report.advice).await?;
             report.ambiguous = self.ambiguous_records().await?;
         }
         Ok(report)
     }
 
-    async fn register_env(&self, dry_run: bool) -> Result<bool, Error> {
+    async fn register_env(&self, dry_run: bool, advice: &mut Vec<String>) -> Result<bool, Error> {
         let known = self.adapter.objects(ENV_OBJECT, None).await?;
         self.check_tables(&known)?;
         let mine = known.iter().find(|object| object.key.name == self.settings.env.as_str());
@@ -90,6 +90,12 @@ impl Project {
         let stored = mine.map(|object| stored_policy(&object.body)).filter(|stored| stored.gated);
         let policy = effective(stored.as_ref(), &self.settings.policy());
         self.check_atomicity(policy.gated)?;
+        if policy != self.settings.policy() {
+            let env = &self.settings.env;
+            advice.push(format!(
+                "what the store asks of changes of {env} is stricter than the file, and holds; to change that: cfg init --loosen"
+            ));
+        }
         // What is not configured at the moment keeps its table: its history is under its name.
         let mut owned: Vec<(String, String)> =
             self.collections().iter().map(|c| (c.name.to_string(), c.table.clone())).collect();

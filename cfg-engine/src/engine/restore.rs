@@ -5,7 +5,7 @@ use super::report::Report;
 use super::transact::{OnMoved, Request};
 use crate::document::{FieldPath, Object, Value};
 use crate::error::Error;
-use crate::history::{DocState, Entry, RecordKey, Reference, Seq};
+use crate::history::{DocState, Entry, Op, RecordKey, Reference, Seq};
 use crate::plan::gates::OnRefusal;
 use crate::plan::{RestoreInput, Verb, plan_restore};
 
@@ -42,19 +42,17 @@ impl Project {
     pub async fn restore(&self, restore: &Restore, options: &Options) -> Result<Report, Error> {
         let target = self.entry_at(&restore.record, &restore.reference).await?;
         let had_secrets = recorded_secrets(&target);
+        let redacted = self.redacted_in(&target).await?;
         let is_head = restore.reference == Reference::Head;
         let fitted = match target.doc.clone() {
-            Some(doc) => Some(self.adapter.fit(&restore.record, doc).await?),
+            Some(doc) => Some(self.adapter.fit(&restore.record, redacted.strip(doc)).await?),
             // HEAD is a deletion and something came back around the tool.
             None if is_head && target.header.is_tombstone() => None,
             None => {
                 return Err(Error::NoDocument {
                     record: restore.record.clone(),
                     reference: restore.reference.to_string(),
-                    reason: match target.doc_state {
-                        DocState::Thinned => "retention dropped it",
-                        _ => "it is a deletion",
-                    },
+                    reason: why_no_document(&target),
                 });
             }
         };
@@ -78,6 +76,7 @@ impl Project {
             from_seq: target.header.seq,
             from_entry: target.entry_id,
             had_secrets: &had_secrets,
+            redacted: &redacted,
             secrets: &restore.secrets,
             without_secrets: restore.without_secrets,
             is_head,
@@ -86,6 +85,15 @@ impl Project {
             meta: &meta,
         };
         self.transact(request, |state| plan_restore(state, self.rules(&state.record)?, &input)).await
+    }
+}
+
+/// Says why an entry has no document.
+pub(crate) fn why_no_document(entry: &Entry) -> &'static str {
+    match (entry.doc_state, entry.header.op) {
+        (DocState::Thinned, _) => "retention dropped it",
+        (_, Op::Redact) => "it is a redaction of other versions",
+        _ => "it is a deletion",
     }
 }
 

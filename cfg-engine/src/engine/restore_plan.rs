@@ -11,7 +11,7 @@ use crate::history::{Author, AuthorClass, Seq};
 use crate::plan::SeenState;
 
 /// The kind of the roots.
-const PLAN: &str = "plan";
+pub(super) const PLAN: &str = "plan";
 /// The kind of the parts.
 const PART: &str = "plan_part";
 
@@ -50,7 +50,7 @@ fn step(row: Row) -> Option<Step> {
 }
 
 impl Project {
-    fn plan_key(&self, token: &str) -> ObjectKey {
+    pub(super) fn plan_key(&self, token: &str) -> ObjectKey {
         ObjectKey { kind: PLAN.to_owned(), name: format!("{}/{token}", self.settings.env) }
     }
 
@@ -142,11 +142,18 @@ impl Project {
     ///
     /// Only where the store fails.
     pub async fn unfinished(&self) -> Result<Vec<String>, Error> {
-        let plans = self.plans().await?;
+        let plans = self.restores().await?;
         Ok(plans.into_iter().filter(|(_, plan)| !is_done(plan)).map(|(token, _)| token).collect())
     }
 
-    async fn plans(&self) -> Result<Vec<(String, StoredObject)>, Error> {
+    async fn restores(&self) -> Result<Vec<(String, StoredObject)>, Error> {
+        let mut plans = self.plans().await?;
+        plans.retain(|(_, plan)| plan.body.get("verb").and_then(Value::as_str) == Some(RestoreAll::VERB.as_str()));
+        Ok(plans)
+    }
+
+    /// Reads the plans of this env that are kept, whatever verb they are of.
+    pub(super) async fn plans(&self) -> Result<Vec<(String, StoredObject)>, Error> {
         let stored = self.adapter.objects(PLAN, None).await?;
         let of_env = |plan: StoredObject| {
             let token = plan.key.name.strip_prefix(self.settings.env.as_str())?.strip_prefix('/')?.to_owned();
@@ -172,7 +179,7 @@ impl Project {
         if !options.dry_run {
             self.ensure_env().await?;
         }
-        let plans = self.plans().await?;
+        let plans = self.restores().await?;
         let mut fits = plans.iter().filter(|(full, _)| is_start_of(token, full));
         let (token, plan) = match (fits.next(), fits.next()) {
             (Some(found), None) => found,
@@ -217,13 +224,7 @@ impl Project {
         }
         let env = self.ensure_env().await?;
         if env.policy.gated {
-            if let Some(approval) = options.passage.approval.as_ref().filter(|a| a.plan_oid != *token) {
-                return Err(Error::conflict(
-                    "plan_differs",
-                    format!("approval {} is not for the restore {}", approval.id, &token[..12]),
-                    "resume it under the approval that it was begun with",
-                ));
-            }
+            // What is left is part of what was approved, or is approved by itself.
             let planned = self.plan_steps(&way, &steps, &options).await?;
             options = self.with_permit_for(&planned.plan, planned.stored, &options, &env).await?;
         }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use super::project::{Options, Progress, Project};
 use super::report::RowResult;
-use super::restore::recorded_secrets;
+use super::restore::{recorded_secrets, why_no_document};
 use super::restore_all::{RestoreAll, Version};
 use super::transact::{OnMoved, Request};
 use crate::adapter::{AdapterError, Detail, LiveWrite};
 use crate::config::Shape;
 use crate::document::Object;
 use crate::error::Error;
-use crate::history::{DocState, Entry, OpId, RecordKey};
+use crate::history::{Entry, OpId, RecordKey, Redacted};
 use crate::plan::gates::{OnRefusal, preview};
 use crate::plan::stored::StoredPlan;
 use crate::plan::{Manner, Plan, PlanView, Planned, SeenState, Target, plan_step};
@@ -170,11 +170,15 @@ impl Project {
         let there = |record: &RecordKey| RecordKey { env: way.source.settings.env.clone(), ..record.clone() };
         let wanted = steps.iter().filter_map(|step| Some((there(&step.record), step.version?.seq)));
         let mut found = way.source.pick(wanted, Detail::Document).await?;
+        let mut redacted = way.source.redacted_among(found.values()).await?;
         let mut targets = Targets::with_capacity(steps.len());
         for step in steps {
             let Some(version) = step.version else { continue };
             let target = match found.remove(&there(&step.record)) {
-                Some(entry) if entry.entry_id == version.entry_id => self.target(&step.record, entry).await,
+                Some(entry) if entry.entry_id == version.entry_id => {
+                    let taken = redacted.remove(&(entry.header.record.clone(), entry.header.seq));
+                    self.target(&step.record, entry, taken.unwrap_or_default()).await
+                }
                 found => Err(AdapterError::Damaged {
                     problem: match found {
                         Some(_) => format!("{}@{} is not the entry that is meant", step.record, version.seq),
@@ -188,22 +192,27 @@ impl Project {
         Ok(targets)
     }
 
-    async fn target(&self, record: &RecordKey, entry: Entry) -> Result<Target, Error> {
+    async fn target(&self, record: &RecordKey, entry: Entry, redacted: Redacted) -> Result<Target, Error> {
         let had_secrets = recorded_secrets(&entry);
-        let Some(doc) = entry.doc else {
+        let Some(doc) = entry.doc.clone() else {
             return Err(Error::NoDocument {
                 record: record.clone(),
                 reference: format!("@{}", entry.header.seq),
-                reason: match entry.doc_state {
-                    DocState::Thinned => "retention dropped it",
-                    _ => "it is a deletion",
-                },
+                reason: why_no_document(&entry),
             });
         };
+        let doc = redacted.strip(doc);
         let is_row = self.collection(&record.collection)?.shape == Shape::Row;
         // In the document shape a version is what it is.
         let doc = if is_row { self.adapter.fit(record, doc).await? } else { doc };
-        Ok(Target { seq: entry.header.seq, entry_id: entry.entry_id, oid: entry.header.oid, doc, had_secrets })
+        Ok(Target {
+            seq: entry.header.seq,
+            entry_id: entry.entry_id,
+            oid: entry.header.oid,
+            doc,
+            had_secrets,
+            redacted,
+        })
     }
 
     /// Carries steps out, batch by batch. What is done is done; a batch that the store does not take is

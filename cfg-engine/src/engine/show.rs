@@ -6,7 +6,7 @@ use super::project::Project;
 use crate::adapter::{AsOf, Detail, EntryAddress, EntryQuery, Scope};
 use crate::document::{FieldPath, Object, Oid, Value};
 use crate::error::Error;
-use crate::history::{Entry, RecordKey, Reference, Seq, TagName};
+use crate::history::{Entry, RecordKey, Redacted, Reference, Seq, TagName};
 
 /// What [`Project::show`] found.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub enum Shown {
         entry: Box<Entry>,
         /// The names of its tags.
         tags: Vec<String>,
+        /// What redactions took from its document.
+        redacted: Redacted,
     },
     /// The live document, secrets masked.
     Live(Box<super::Document>),
@@ -34,8 +36,11 @@ impl Shown {
     /// Returns the entry with its document, or the live document with its base.
     pub fn to_object(&self) -> Object {
         match self {
-            Shown::Entry { entry, tags } => {
+            Shown::Entry { entry, tags, redacted } => {
                 let mut object = entry.to_object(tags);
+                if !redacted.paths.is_empty() {
+                    object.insert("redacted", redacted.paths.iter().map(ToString::to_string).collect::<Vec<_>>());
+                }
                 if entry.doc.is_none() {
                     object.insert("doc", Value::Null);
                 }
@@ -58,7 +63,8 @@ impl Project {
             other => {
                 let entry = Box::new(self.entry_at(record, other).await?);
                 let tags = self.tags_for([&*entry]).await?.of(&entry).to_vec();
-                Ok(Shown::Entry { entry, tags })
+                let redacted = self.redacted_in(&entry).await?;
+                Ok(Shown::Entry { entry, tags, redacted })
             }
         }
     }

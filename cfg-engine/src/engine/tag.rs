@@ -209,7 +209,7 @@ impl Project {
                         return Err(Error::NoDocument {
                             record: record.clone(),
                             reference: reference.to_string(),
-                            reason: "it is a deletion",
+                            reason: super::restore::why_no_document(&entry),
                         });
                     }
                     rows.push(Tagged { record: record.clone(), seq: entry.header.seq, entry_id: entry.entry_id });

@@ -252,6 +252,7 @@ impl Project {
             verb,
             author: options.author.clone().unwrap_or_else(|| self.settings.author.clone()),
             message: options.message.clone(),
+            always_gated: changes.iter().any(|change| change.always_gated),
             changes,
             objects: Vec::new(),
             upkeep: Vec::new(),
@@ -443,6 +444,7 @@ fn made_by(verb: Verb, entry: &Entry) -> bool {
         Verb::Import => header.op == Op::Import,
         Verb::Activate => matches!(header.op, Op::Commit | Op::Import | Op::Force),
         Verb::Undo => matches!(header.op, Op::Commit | Op::Delete),
+        Verb::Redact => header.op == Op::Redact,
         Verb::Init | Verb::Tag | Verb::Link | Verb::Repair | Verb::Approval | Verb::Policy => true,
     }
 }

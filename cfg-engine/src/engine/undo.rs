@@ -50,13 +50,17 @@ impl Project {
                 });
             }
         }
+        let mut redacted = self.redacted_in(&entry).await?;
+        if let Some(before) = &before {
+            redacted.extend(self.redacted_in(before).await?);
+        }
         let had_secrets: Vec<FieldPath> = before.as_ref().map(recorded_secrets).unwrap_or_default();
         let before: Option<Value> = match before.and_then(|before| before.doc) {
-            Some(doc) => Some(self.adapter.fit(&undo.record, doc).await?),
+            Some(doc) => Some(self.adapter.fit(&undo.record, redacted.strip(doc)).await?),
             None => None,
         };
         let after: Option<Value> = match entry.doc {
-            Some(doc) => Some(self.adapter.fit(&undo.record, doc).await?),
+            Some(doc) => Some(self.adapter.fit(&undo.record, redacted.strip(doc)).await?),
             None => None,
         };
         let meta = Object::new();
@@ -66,6 +70,7 @@ impl Project {
             before: before.as_ref(),
             after: after.as_ref(),
             had_secrets: &had_secrets,
+            redacted: &redacted,
             without_secrets: undo.without_secrets,
             meta: &meta,
         };

@@ -7,6 +7,7 @@ use super::*;
 use crate::adapter::{AdapterError, Strays};
 use crate::document::{CanonicalError, CanonicalProblem, FieldPath};
 use crate::history::{CollectionName, EnvName, IdKey, RecordKey, Seq, Timestamp};
+use crate::plan::ApprovalState;
 
 fn record() -> RecordKey {
     RecordKey {
@@ -92,11 +93,20 @@ fn engine_errors() -> Vec<Error> {
         Error::SecretsNeeded { record: r(), fields: vec![path()] },
         Error::TooMany { records: 2, limit: 1, store: "sqlite" },
         Error::Gated { env: "prod".into() },
+        waiting(ApprovalState::Pending),
+        waiting(ApprovalState::Approved),
+        waiting(ApprovalState::Expired),
+        Error::ApprovalDenied { env: "prod".into(), id: "a1b2".into(), by: "ana".into(), reason: "no".into() },
         Error::Setup { problem: "a problem".into(), hint: "a remedy".into() },
         Error::Contended { record: r(), attempts: 12 },
     ];
     errors.extend(adapter_errors().into_iter().map(Error::from));
     errors
+}
+
+fn waiting(state: ApprovalState) -> Error {
+    let request = Object::new().with("approval_id", "a1b2");
+    Error::ApprovalRequired { env: "prod".into(), id: "a1b2".into(), state, request: Box::new(request) }
 }
 
 /// Names a variant. It has no wildcard: a new variant does not compile until it is in the lists above.
@@ -130,6 +140,8 @@ fn variant(error: &Error) -> &'static str {
         Error::SecretsNeeded { .. } => "SecretsNeeded",
         Error::TooMany { .. } => "TooMany",
         Error::Gated { .. } => "Gated",
+        Error::ApprovalRequired { .. } => "ApprovalRequired",
+        Error::ApprovalDenied { .. } => "ApprovalDenied",
         Error::Setup { .. } => "Setup",
         Error::Contended { .. } => "Contended",
         Error::Storage(error) => match error {
@@ -154,7 +166,7 @@ fn variant(error: &Error) -> &'static str {
 }
 
 /// How many names [`variant`] gives.
-const VARIANTS: usize = 30 + 12;
+const VARIANTS: usize = 32 + 12;
 
 #[test]
 fn the_table_has_one_row_for_each_kind() {
@@ -196,8 +208,10 @@ fn every_error_has_a_kind_a_code_a_message_and_a_remedy() {
     // Two variants share a code only where a caller would do the same.
     let shared =
         [("batch_too_large", 2), ("missing", 2), ("setup", 2), ("no_such", 3), ("secret_found", 2), ("live_rule", 2)];
-    let shared: BTreeMap<&str, usize> =
-        shared.into_iter().chain([("stale_head", 2), ("stale_live", 2), ("ambiguous", 2)]).collect();
+    let shared: BTreeMap<&str, usize> = shared
+        .into_iter()
+        .chain([("stale_head", 2), ("stale_live", 2), ("ambiguous", 2), ("approval_required", 2)])
+        .collect();
     for code in codes.keys() {
         let times = errors.iter().filter(|error| error.code() == *code).count();
         assert_eq!(times, shared.get(code).copied().unwrap_or(1), "{code}");

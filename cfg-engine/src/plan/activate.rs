@@ -53,7 +53,7 @@ pub(crate) fn plan_activate(state: &RecordState, rules: Rules<'_>, input: Activa
     let (doc, oid) = match standing.live() {
         Some((live, _)) => {
             // Secrets come along from the row that is live now; what is ignored starts anew.
-            let edited = edit_live(live, &target, record, rules, input.without_secrets)?;
+            let edited = edit_live(live, &target, record, rules, policy, input.without_secrets)?;
             if edited.changes.is_empty() && entries.is_empty() {
                 return Ok(Planned::Nothing);
             }

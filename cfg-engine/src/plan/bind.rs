@@ -4,7 +4,7 @@ use super::gates::Cleared;
 use super::{PlannedChange, PlannedEntry, Upkeep};
 use crate::adapter::{Batch, Change, ExpectedHead, HeadRef, HeadState, NewEntry};
 use crate::error::Error;
-use crate::history::{Entry, EntryHeader, MessageHash, OpId, Seq, Span, Timestamp, insert};
+use crate::history::{Entry, EntryHeader, MessageHash, Op, OpId, Seq, Span, Timestamp, insert};
 use crate::planted;
 
 /// A batch, and the entries it writes as the engine shows them (without documents).
@@ -59,7 +59,7 @@ impl Cleared {
                 seq: Seq(first.0 + n as u64),
                 recorded_at,
                 valid_from: entry.valid_from.unwrap_or(recorded_at),
-                in_valid_order: true,
+                in_valid_order: entry.op != Op::Redact,
             })
             .collect();
         let insertion = insert(&existing_spans(change), &spans);
@@ -110,6 +110,7 @@ impl Cleared {
             new_head,
             links: Vec::new(),
             mended_tip: None,
+            overwrites: change.overwrites.clone(),
         };
         (bound, shown)
     }

@@ -85,7 +85,7 @@ pub(crate) fn plan_commit(state: &RecordState, rules: Rules<'_>, input: CommitIn
                     return Err(Error::MissingFields { record: record.clone(), fields });
                 }
             }
-            let edited = edit_live(live, &target, record, rules, input.without_secrets)?;
+            let edited = edit_live(live, &target, record, rules, policy, input.without_secrets)?;
             if edited.changes.is_empty() {
                 if !input.allow_noop && differs_in_ignored(&live.value, &target, policy) {
                     return Err(Error::OnlyIgnored { record: record.clone() });

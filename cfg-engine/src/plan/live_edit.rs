@@ -53,19 +53,22 @@ impl Edited {
     }
 }
 
+/// Lays a target over live. What `laid` does not call versioned stays as live has it; the result is hashed under
+/// the rules' own policy.
 pub(super) fn edit_live(
     live: &LiveDoc,
     target: &Value,
     record: &RecordKey,
     rules: Rules<'_>,
+    laid: &FieldPolicy,
     without_secrets: bool,
 ) -> Result<Edited, Error> {
     let policy = rules.policy();
     let none = FieldPolicy::default();
-    let left_alone = if planted!("ignored-field-overwritten") { &none } else { policy };
+    let left_alone = if planted!("ignored-field-overwritten") { &none } else { laid };
     let (changes, dropped) = match live_changes(&live.value, target, left_alone) {
         Ok(changes) => (changes, Vec::new()),
-        Err(_) if without_secrets => live_changes_without_secrets(&live.value, target, policy),
+        Err(_) if without_secrets => live_changes_without_secrets(&live.value, target, laid),
         Err(moved) => return Err(Error::SecretMoved { record: record.clone(), path: moved.path }),
     };
     let mut after = live.value.as_ref().clone();

@@ -50,7 +50,7 @@ pub use view::PlanView;
 
 use std::sync::Arc;
 
-use crate::adapter::{ExpectedLive, HeadState, LiveWrite, ObjectWrite, StoredDoc};
+use crate::adapter::{ExpectedLive, HeadState, LiveWrite, ObjectWrite, Overwrite, StoredDoc};
 use crate::document::{EntryId, Object, Oid, Value};
 use crate::history::{Author, DocState, EnvName, Op, RecordKey, Span, Timestamp};
 
@@ -80,6 +80,8 @@ pub enum Verb {
     Link,
     /// `fsck --repair`.
     Repair,
+    /// `redact`.
+    Redact,
     /// Asking for an approval, giving and refusing one.
     Approval,
     /// `init --loosen`: a policy that is less strict than the stored one.
@@ -88,7 +90,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb: what a test walks so that none is forgotten.
-    pub const ALL: [Verb; 13] = [
+    pub const ALL: [Verb; 14] = [
         Verb::Commit,
         Verb::Restore,
         Verb::Adopt,
@@ -100,6 +102,7 @@ impl Verb {
         Verb::Undo,
         Verb::Link,
         Verb::Repair,
+        Verb::Redact,
         Verb::Approval,
         Verb::Policy,
     ];
@@ -120,6 +123,7 @@ impl Verb {
             Verb::Undo => "undo",
             Verb::Link => "link",
             Verb::Repair => "fsck",
+            Verb::Redact => "redact",
             Verb::Approval => "approve",
             Verb::Policy => "init",
         }
@@ -143,6 +147,8 @@ pub struct Plan {
     pub objects: Vec<ObjectWrite>,
     /// What is written beside entries, of records that have no change.
     pub upkeep: Vec<Upkeep>,
+    /// Whether it needs an approval on every env, gated or not.
+    pub always_gated: bool,
     /// It goes over what others did, because it was told to: `--force`.
     pub forced: bool,
     /// What an approval of it is an approval of.
@@ -181,6 +187,10 @@ pub struct PlannedChange {
     pub after: Option<Arc<Value>>,
     /// The entries, in ascending seq.
     pub entries: Vec<PlannedEntry>,
+    /// What is overwritten of older entries, in ascending seq.
+    pub overwrites: Vec<Overwrite>,
+    /// Whether it needs an approval on every env, gated or not.
+    pub always_gated: bool,
 }
 
 impl PlannedChange {

@@ -22,6 +22,8 @@ pub(super) fn start(state: &RecordState, standing: &Standing<'_>) -> PlannedChan
         before: standing.live().map(|(live, _)| Arc::clone(&live.value)),
         after: None,
         entries: Vec::new(),
+        overwrites: Vec::new(),
+        always_gated: false,
     }
 }
 

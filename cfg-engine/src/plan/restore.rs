@@ -1,7 +1,7 @@
 //! What a restore does to one record.
 
 use super::live_edit::edit_live;
-use super::noted_secrets::{held_secrets, note_secrets};
+use super::noted_secrets::{held_secrets, list_secrets, note_secrets};
 use super::preimage::{preimages, start, tombstone};
 use super::rules::{Planned, Rules};
 use super::seed::seed_document;
@@ -9,7 +9,7 @@ use super::standing::Standing;
 use crate::adapter::{ExpectedLive, LiveWrite, RecordState};
 use crate::document::{Edit, EntryId, FieldPath, Object, PathChange, Treatment, Value, apply_changes};
 use crate::error::Error;
-use crate::history::{Op, Seq};
+use crate::history::{Op, Redacted, Seq};
 use crate::planted;
 
 /// The version a restore goes back to.
@@ -21,6 +21,8 @@ pub(crate) struct RestoreInput<'a> {
     pub(crate) from_entry: EntryId,
     /// Where that version had secrets.
     pub(crate) had_secrets: &'a [FieldPath],
+    /// What redactions took from that version: these places stay as live has them.
+    pub(crate) redacted: &'a Redacted,
     /// Secrets given by the caller.
     pub(crate) secrets: &'a [(FieldPath, Value)],
     pub(crate) without_secrets: bool,
@@ -60,13 +62,14 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
     let policy = rules.policy();
     // A column that is missing in the stored document has its default by now, null for a secret: that is
     // no secret to be restored over the live one.
-    let mut target = policy.without_secrets(target);
+    let laid = input.redacted.over(policy);
+    let mut target = laid.without_secrets(target);
     for (path, value) in input.secrets {
         let set = PathChange { path: path.clone(), edit: Edit::Set(value.clone()) };
         apply_changes(&mut target, &[set]).map_err(|e| {
             Error::refused_for(record, "bad_secret_path", e.to_string(), "give the path of a field in secret_fields")
         })?;
-        if policy.treatment(path) != Treatment::Secret {
+        if laid.treatment(path) != Treatment::Secret {
             return Err(Error::refused_for(
                 record,
                 "bad_secret_path",
@@ -80,7 +83,7 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
     let mut meta = restored_meta(rules, input);
     match standing.live() {
         Some((live, _)) => {
-            let edited = edit_live(live, &target, record, rules, input.without_secrets)?;
+            let edited = edit_live(live, &target, record, rules, &laid, input.without_secrets)?;
             // Their places came back, the secrets did not: they went with an earlier removal.
             let held = held_secrets(&edited.after, policy);
             let lost: Vec<FieldPath> = input.had_secrets.iter().filter(|path| !held.contains(path)).cloned().collect();
@@ -100,6 +103,7 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
             let lost: Vec<FieldPath> = input
                 .had_secrets
                 .iter()
+                .chain(&input.redacted.paths)
                 .filter(|path| !input.secrets.iter().any(|(given, _)| given == *path))
                 .cloned()
                 .collect();
@@ -116,7 +120,10 @@ pub(crate) fn plan_restore(state: &RecordState, rules: Rules<'_>, input: &Restor
 
 fn restored_meta(rules: Rules<'_>, input: &RestoreInput<'_>) -> Object {
     let from = Object::new().with("seq", input.from_seq.0).with("entry_id", input.from_entry.to_hex());
-    rules.meta(input.meta).with("restored_from", from)
+    let mut meta = rules.meta(input.meta).with("restored_from", from);
+    // The version could not say what belongs there.
+    list_secrets(&mut meta, "redacted", &input.redacted.paths);
+    meta
 }
 
 /// Plans going back to a deletion: what came back around the tool is recorded and goes again.

@@ -5,7 +5,7 @@ use super::{PlannedChange, PlannedEntry};
 use crate::adapter::{ExpectedLive, LiveWrite, RecordState, StoredDoc};
 use crate::document::{EntryId, FieldPath, Object, Oid, Value};
 use crate::error::Error;
-use crate::history::{Op, Seq};
+use crate::history::{Op, Redacted, Seq};
 use crate::plan::Standing;
 
 /// What was seen of a record when the restore was planned.
@@ -24,6 +24,7 @@ pub(crate) struct Target {
     /// Its document, mapped onto what the store can hold now.
     pub(crate) doc: Value,
     pub(crate) had_secrets: Vec<FieldPath>,
+    pub(crate) redacted: Redacted,
 }
 
 /// How a restore of many records treats each.
@@ -67,6 +68,7 @@ pub(crate) fn plan_step(
                 from_seq: target.seq,
                 from_entry: target.entry_id,
                 had_secrets: &target.had_secrets,
+                redacted: &target.redacted,
                 secrets: &[],
                 without_secrets: manner.without_secrets,
                 is_head: false,
@@ -116,5 +118,7 @@ fn prune(state: &RecordState, standing: &Standing<'_>, rules: Rules<'_>, manner:
         before: Some(std::sync::Arc::clone(&live.value)),
         after: None,
         entries: vec![entry],
+        overwrites: Vec::new(),
+        always_gated: false,
     })))
 }

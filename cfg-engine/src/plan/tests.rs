@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::Verb;
+
 fn callers(folder: &Path, call: &str, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).expect("a folder of the crate") {
         let path = entry.expect("an entry").path();
@@ -21,5 +23,30 @@ fn nothing_makes_a_batch_around_the_gates() {
         let mut found = Vec::new();
         callers(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &call, &mut found);
         assert_eq!(found, [only], "{call}");
+    }
+}
+
+/// [`Verb::ALL`] is what the tests of the gate walk: a new verb does not compile until it is looked at here.
+#[test]
+fn every_verb_is_in_the_list() {
+    let listed = |verb: Verb| Verb::ALL.contains(&verb);
+    for verb in Verb::ALL {
+        let is_listed = match verb {
+            Verb::Commit
+            | Verb::Restore
+            | Verb::Adopt
+            | Verb::Import
+            | Verb::Remove
+            | Verb::Init
+            | Verb::Tag
+            | Verb::Activate
+            | Verb::Undo
+            | Verb::Link
+            | Verb::Redact
+            | Verb::Repair
+            | Verb::Approval
+            | Verb::Policy => listed(verb),
+        };
+        assert!(is_listed);
     }
 }

@@ -11,7 +11,7 @@ use crate::document::{
     Edit, EntryId, FieldPath, FieldPolicy, Object, PathChange, Step, Value, apply_changes, diff, same,
 };
 use crate::error::Error;
-use crate::history::{Op, Seq};
+use crate::history::{Op, RecordKey, Redacted, Seq};
 
 /// The change that is taken back.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,8 @@ pub(crate) struct UndoInput<'a> {
     pub(crate) after: Option<&'a Value>,
     /// Where the version before had secrets.
     pub(crate) had_secrets: &'a [FieldPath],
+    /// What redactions took from the two versions.
+    pub(crate) redacted: &'a Redacted,
     pub(crate) without_secrets: bool,
     pub(crate) meta: &'a Object,
 }
@@ -46,8 +48,12 @@ pub(crate) fn plan_undo(state: &RecordState, rules: Rules<'_>, input: UndoInput<
             let policy = rules.policy();
             let mut now = live.value.as_ref().clone();
             policy.mask_secrets(&mut now);
+            let laid = input.redacted.over(policy);
             let target =
-                take_back(before, after, &now, policy).map_err(|fields| built_upon(state, input.seq, &fields))?;
+                take_back(before, after, &now, &laid).map_err(|fields| built_upon(state, input.seq, &fields))?;
+            if let Some(lost) = input.redacted.paths.iter().find(|path| lost_with(path, before, after, &laid)) {
+                return Err(redacted_there(record, input.seq, lost));
+            }
             let base = Base { record: record.clone(), seq: Some(head.head.seq), oid: head.head.oid };
             let commit = CommitInput {
                 content: &Content::Document(target),
@@ -71,6 +77,7 @@ pub(crate) fn plan_undo(state: &RecordState, rules: Rules<'_>, input: UndoInput<
                 from_seq: input.seq,
                 from_entry: input.entry_id,
                 had_secrets: input.had_secrets,
+                redacted: input.redacted,
                 secrets: &[],
                 without_secrets: input.without_secrets,
                 is_head: false,
@@ -88,6 +95,24 @@ pub(crate) fn plan_undo(state: &RecordState, rules: Rules<'_>, input: UndoInput<
             Ok(planned)
         }
     }
+}
+
+/// Returns whether a change touched a list that holds a place which was redacted: the list goes back as a whole,
+/// and what stood there is not known.
+fn lost_with(path: &FieldPath, before: &Value, after: &Value, laid: &FieldPolicy) -> bool {
+    let Some(list) = path.steps().iter().position(|step| matches!(step, Step::Index(_))) else { return false };
+    let list = FieldPath::from_steps(path.steps()[..list].to_vec());
+    let changes = diff(&laid.versioned(before), &laid.versioned(after));
+    changes.iter().any(|change| change.path.starts_with(&list) || list.starts_with(&change.path))
+}
+
+fn redacted_there(record: &RecordKey, seq: Seq, path: &FieldPath) -> Error {
+    Error::refused_for(
+        record,
+        "redacted",
+        format!("{record}@{seq} cannot be taken back alone: {path} of it was redacted, in a list that it changed"),
+        format!("see what is left with: cfg diff {} @{seq}   then write the list as it should be", record.id),
+    )
 }
 
 fn built_upon(state: &RecordState, seq: Seq, fields: &[FieldPath]) -> Error {

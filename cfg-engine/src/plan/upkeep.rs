@@ -41,6 +41,7 @@ impl Upkeep {
             new_head: Some(self.head),
             links: self.links.clone(),
             mended_tip: self.mended_tip,
+            overwrites: Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{Plan, PlannedChange, PlannedEntry};
-use crate::adapter::{ExpectedVersion, LiveWrite};
+use crate::adapter::{ExpectedVersion, LiveWrite, Overwrite};
 use crate::document::{
     Edit, FieldPath, FieldPolicy, Object, Oid, PathChange, Treatment, Value, apply_changes, diff, to_hex,
 };
@@ -69,10 +69,22 @@ pub(super) fn record(change: &PlannedChange) -> Object {
 }
 
 pub(super) fn stored_change(change: &PlannedChange, policy: &FieldPolicy, key: &HidingKey<'_>) -> Object {
-    record(change)
+    let stored = record(change)
         .with("head_entry", change.expected.as_ref().map(|h| h.head.entry_id.to_hex()))
         .with("live", stored_live(&change.live, policy, key))
-        .with("entries", change.entries.iter().map(stored_entry).collect::<Vec<_>>())
+        .with("entries", change.entries.iter().map(stored_entry).collect::<Vec<_>>());
+    match change.overwrites.as_slice() {
+        [] => stored,
+        overwrites => stored.with("overwrites", overwrites.iter().map(overwrite_value).collect::<Vec<_>>()),
+    }
+}
+
+/// Which places of which entry are overwritten; what stood there is not said.
+fn overwrite_value(overwrite: &Overwrite) -> Object {
+    Object::new()
+        .with("seq", overwrite.seq.0)
+        .with("paths", overwrite.changes.iter().map(|change| change.path.to_string()).collect::<Vec<_>>())
+        .with("message", overwrite.message.is_some())
 }
 
 pub(super) fn stored_entry(entry: &PlannedEntry) -> Object {
@@ -192,8 +204,12 @@ pub(super) fn shown_change(change: &PlannedChange, policy: &FieldPolicy) -> Obje
         LiveWrite::Leave => Vec::new(),
         _ => diff(&part(&change.before), &after),
     };
-    record(change)
+    let shown = record(change)
         .with("live", live_word(&change.live))
         .with("entries", change.entries.iter().map(entry_value).collect::<Vec<_>>())
-        .with("changes", changes.iter().map(|change| change.to_value()).collect::<Vec<_>>())
+        .with("changes", changes.iter().map(|change| change.to_value()).collect::<Vec<_>>());
+    match change.overwrites.as_slice() {
+        [] => shown,
+        overwrites => shown.with("overwrites", overwrites.iter().map(overwrite_value).collect::<Vec<_>>()),
+    }
 }

@@ -2,8 +2,8 @@
 
 use cfg_engine::Value;
 use cfg_engine::document::{
-    CanonicalProblem, Dialect, FieldPath, FieldPolicy, Number, ParseError, ParseProblem, Step, canonical_bytes, oid,
-    same,
+    CanonicalProblem, Dialect, FieldPath, FieldPolicy, Number, ParseError, ParseProblem, SecretHit, SecretRules, Step,
+    canonical_bytes, oid, same,
 };
 use serde_json::Value as Json;
 
@@ -116,6 +116,22 @@ fn canonical() {
             (Ok(_), Some(_)) => Err("accepted".to_owned()),
             (Err((kind, path)), None) => Err(format!("refused: {kind} at {path:?}")),
         }
+    });
+}
+
+#[test]
+fn secrets() {
+    run("secrets.json", |case| {
+        let rules = SecretRules::default();
+        let rules = if case["high_entropy"].as_bool() == Some(true) { rules.high_entropy() } else { rules };
+        let hits: Vec<SecretHit> = match case.get("message") {
+            Some(message) => rules.scan_text(message.as_str().expect("text")).into_iter().collect(),
+            None => rules.scan(&Value::from_json(&case["doc"].to_string()).map_err(|e| e.to_string())?, &policy(case)),
+        };
+        let shown: Vec<Json> = (hits.iter().map(|hit| hit.to_value().to_json()))
+            .map(|json| serde_json::from_str(&json).expect("JSON"))
+            .collect();
+        expect_equal("hits", Json::Array(shown), case["hits"].clone())
     });
 }
 

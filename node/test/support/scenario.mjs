@@ -316,8 +316,8 @@ export class Stage {
     return (await this[`do_${verb}`]?.(cfg, given)) ?? Promise.reject(new Error(`no verb ${verb}`));
   }
 
-  options({ message, author, key, dry_run: dryRun, allow_secret: allowSecret }) {
-    return { message: message ?? "a scenario", author, idempotencyKey: key, dryRun, allowSecret };
+  options({ message, author, key, approval, dry_run: dryRun, allow_secret: allowSecret }) {
+    return { message: message ?? "a scenario", author, approval, idempotencyKey: key, dryRun, allowSecret };
   }
 
   base(given) {
@@ -384,6 +384,15 @@ export class Stage {
 
   async do_fsck(cfg, given) {
     return ofJudged(await cfg.fsck(given.repair ? { ...this.options(given), repair: true } : {}));
+  }
+
+  async do_redact(cfg, given) {
+    const options = { ...this.options(given), versions: given.versions, messages: given.messages, rewriteHistory: given.rewrite_history };
+    return ok(await cfg.redact(given.id, given.paths ?? [], options));
+  }
+
+  async do_secrets_scan(cfg, given) {
+    return ofJudged(await cfg.secretsScan({ collection: given.collection, history: given.history, live: given.live }));
   }
 
   async do_import(cfg, given) {
@@ -461,6 +470,18 @@ export class Stage {
 
   async do_tags(cfg) {
     return ok(await cfg.tags());
+  }
+
+  async do_approvals(cfg, given) {
+    return ok(await cfg.approvals({ all: given.all }));
+  }
+
+  async do_approval(cfg, given) {
+    return ok(await cfg.approval(given.id));
+  }
+
+  async do_deny(cfg, given) {
+    return ok(await cfg.deny(given.id, { reason: given.reason }));
   }
 
   async do_restore_all(cfg, given) {

@@ -2,8 +2,8 @@
 
 use cfg_engine::Value;
 use cfg_engine::adapter::{
-    Batch, Change, ExpectedHead, ExpectedLive, HeadRef, HeadState, Live, LiveWrite, NewEntry, ObjectWrite, RecordState,
-    Scope, StoredDoc,
+    Batch, Change, ExpectedHead, ExpectedLive, HeadRef, HeadState, Live, LiveWrite, NewEntry, ObjectWrite, Overwrite,
+    RecordState, Scope, StoredDoc,
 };
 use cfg_engine::document::{Edit, EntryId, Object, Oid, PathChange, apply_changes, oid};
 use cfg_engine::history::{
@@ -25,6 +25,8 @@ pub struct Draft {
     pub live: LiveWrite,
     /// The new entries.
     pub entries: Vec<DraftEntry>,
+    /// What is overwritten of older entries.
+    pub overwrites: Vec<Overwrite>,
 }
 
 /// A new entry but for its number, its ids and its time.
@@ -96,6 +98,7 @@ impl Draft {
             expected_live,
             live: LiveWrite::Leave,
             entries: Vec::new(),
+            overwrites: Vec::new(),
         }
     }
 
@@ -136,6 +139,7 @@ impl Draft {
             expected_live: ExpectedLive::Absent,
             live: LiveWrite::Leave,
             entries: Vec::new(),
+            overwrites: Vec::new(),
         };
         draft.seed(space, fields);
         draft
@@ -294,5 +298,6 @@ fn bind_change(draft: Draft, existing: &[Span], op_id: &OpId, at: Timestamp) -> 
         new_head,
         links: Vec::new(),
         mended_tip: None,
+        overwrites: draft.overwrites,
     }
 }

@@ -85,6 +85,12 @@ pub trait Namespace: Send + Sync {
     /// Returns every row.
     async fn rows(&self, collection: &CollectionConfig) -> Vec<Value>;
 
+    /// Returns every byte that a backup of the store would hold: a dump of all of it, or its files after they were
+    /// folded together. `None` for a store that keeps nothing.
+    async fn dump(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Steps the store's wall clock; only with [`Need::ClockControl`].
     async fn step_clock(&self, by_ms: i64) {
         let _ = by_ms;

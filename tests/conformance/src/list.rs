@@ -203,6 +203,15 @@ macro_rules! __each_case {
                 a_head_is_not_lost_while_it_is_there,
                 a_sound_store_finds_nothing,
             }
+            overwriting: "What is stored of older entries is overwritten under the same guards, and no header ever is." {
+                stored_documents_are_overwritten_and_nothing_else,
+                a_record_goes_on_after_it,
+                a_message_is_overwritten_alone,
+                what_is_stored_otherwise_than_seen_is_left,
+                an_entry_that_is_not_there_is_refused,
+                it_is_taken_back_with_its_batch,
+                records_of_one_batch_are_overwritten_together,
+            }
             setup: "Opening, preparing, opening again." {
                 preparing_twice_changes_nothing,
                 collections_are_those_configured,

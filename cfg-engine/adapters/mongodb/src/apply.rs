@@ -15,21 +15,22 @@ use std::time::Duration;
 use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 use bson::{Bson, DateTime, RawBson, doc, rawdoc};
 use cfg_engine::adapter::{
-    AdapterError, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, HeadState, LiveWrite, ObjectKey, TipRef,
+    AdapterError, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, HeadState, LiveWrite, ObjectKey,
+    StoredDigest, TipRef,
 };
 use cfg_engine::document::EntryId;
 use cfg_engine::history::{RecordKey, Timestamp};
 use mongodb::ClientSession;
 
 use crate::command::{Failed, Kind, Written, run};
-use crate::entries::of_record;
+use crate::entries::{of_record, read_entry};
 use crate::errors::{self, damaged, not_initialised, storage};
 use crate::fallback;
 use crate::heads;
 use crate::live_write::{self, LiveWrites};
 use crate::prepare::{
-    HeadWrite, Prepared, close, date, first_head, link, mended_head, move_head, put_entry, put_head, record_filter,
-    seq_field, tip_part,
+    HeadWrite, Prepared, close, date, first_head, link, mended_head, move_head, over, put_entry, put_head,
+    record_filter, seq_field, tip_part,
 };
 use crate::short;
 use crate::store::{Store, schema_id, transaction};
@@ -191,9 +192,10 @@ pub(crate) struct Standing {
 async fn careful(store: &Store, session: &mut ClientSession, prepared: &Prepared<'_>) -> Result<(), Ended> {
     let standing = read_standing(store, session, prepared).await?;
     check_standing(&standing, prepared)?;
+    let overwritten = overwritten(store, session, prepared).await?;
     let live = live_write::check(store, session, prepared).await?;
     write_live(store, session, live).await?;
-    write_history(store, session, prepared).await?;
+    write_history(store, session, prepared, overwritten).await?;
     write_heads(store, session, prepared, Clock::Checked).await?;
     write_objects(store, session, prepared).await
 }
@@ -425,11 +427,36 @@ fn refused(store: &Store, writes: &LiveWrites, record: Option<RecordKey>, code: 
     })
 }
 
-/// Writes new entries, and the ends of older ones.
+/// The statements that overwrite what is stored of older entries, where it is what was seen.
+pub(crate) async fn overwritten(
+    store: &Store,
+    session: &mut ClientSession,
+    prepared: &Prepared<'_>,
+) -> Result<Vec<RawDocumentBuf>, Ended> {
+    let mut statements = Vec::new();
+    for change in prepared.changes.iter().map(|prepared| prepared.change) {
+        for overwrite in &change.overwrites {
+            let mut key = record_filter(&change.record);
+            key.insert("seq", seq_field(overwrite.seq));
+            let found = store.entries().find_one(doc! { "_id": key }).session(&mut *session).await;
+            let found = found.map_err(|error| ended(store, &error))?;
+            let (record, seq) = (&change.record, overwrite.seq);
+            let found = found.ok_or_else(|| damaged(format!("entry {seq} of {record} is missing")))?;
+            if StoredDigest::of_entry(&read_entry(store, &found)?) != overwrite.stored {
+                return Err(AdapterError::StaleHead { record: record.clone(), current: None }.into());
+            }
+            statements.push(over(store, record, overwrite, &found)?);
+        }
+    }
+    Ok(statements)
+}
+
+/// Writes new entries, the ends of older ones, and what is overwritten of them.
 pub(crate) async fn write_history(
     store: &Store,
     session: &mut ClientSession,
     prepared: &Prepared<'_>,
+    overwritten: Vec<RawDocumentBuf>,
 ) -> Result<(), Ended> {
     let names = &store.names;
     let links = prepared.changes.iter().flat_map(|prepared| {
@@ -440,6 +467,7 @@ pub(crate) async fn write_history(
         .flat_map(|prepared| prepared.change.closed.iter().map(|(seq, ends)| (&prepared.change.record, *seq, *ends)))
         .map(|(record, seq, ends)| close(record, seq, ends))
         .chain(links)
+        .chain(overwritten)
         .collect();
     let entries = || prepared.changes.iter().flat_map(|prepared| &prepared.entries);
     let written = if closed.is_empty() {

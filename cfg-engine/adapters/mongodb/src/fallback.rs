@@ -87,7 +87,13 @@ async fn apply_change(
         }
         other => head_fields(other),
     };
-    let intent = intent(store, prepared.batch, change, head);
+    // Read before the lock; the tip that is compared again behind it moves with every overwriting.
+    let overwritten = match apply::overwritten(store, &mut sessions.history, prepared).await {
+        Ok(overwritten) => overwritten,
+        Err(Ended::Error(error)) => return Err(error),
+        Err(_) => return Err(AdapterError::Busy),
+    };
+    let intent = intent(store, prepared.batch, change, head, overwritten);
     lock(store, record, &intent).await?;
     cfg_engine::reached!("mongodb/announced");
     // Nobody else moves the head from here on; somebody may have done it before.
@@ -114,11 +120,17 @@ async fn apply_change(
 }
 
 /// Everything that is left to do once live is written.
-fn intent(store: &Store, batch: &Batch, change: &PreparedChange<'_>, head: RawDocumentBuf) -> RawDocumentBuf {
+fn intent(
+    store: &Store,
+    batch: &Batch,
+    change: &PreparedChange<'_>,
+    head: RawDocumentBuf,
+    overwritten: Vec<RawDocumentBuf>,
+) -> RawDocumentBuf {
     let record = &change.change.record;
     let closed = change.change.closed.iter().map(|(seq, ends)| close(record, *seq, *ends));
     let links = change.change.links.iter().map(|(seq, shas)| link(record, *seq, shas));
-    let closed = closed.chain(links).collect::<RawArrayBuf>();
+    let closed = closed.chain(links).chain(overwritten).collect::<RawArrayBuf>();
     let entries = change.entries.iter().collect::<RawArrayBuf>();
     rawdoc! {
         "_id": record_key(record),

@@ -1,10 +1,10 @@
 //! A batch as documents and statements: everything that can be computed before a transaction begins.
 
-use bson::raw::{RawArrayBuf, RawDocumentBuf, cstr};
+use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf, cstr};
 use bson::{DateTime, Document, RawBson, doc, rawdoc};
 use cfg_engine::Value;
 use cfg_engine::adapter::{
-    AdapterError, Batch, Change, ExpectedHead, HeadRef, NewEntry, ObjectWrite, StoredDoc, TipRef,
+    AdapterError, Batch, Change, ExpectedHead, HeadRef, NewEntry, ObjectWrite, Overwrite, StoredDoc, TipRef,
 };
 use cfg_engine::document::{Object, apply_changes};
 use cfg_engine::history::{DocState, Ends, RecordKey, Seq, Timestamp};
@@ -249,6 +249,39 @@ pub(crate) fn close(record: &RecordKey, seq: Seq, ends: Ends) -> RawDocumentBuf 
 pub(crate) fn link(record: &RecordKey, seq: Seq, shas: &[String]) -> RawDocumentBuf {
     let shas: RawArrayBuf = shas.iter().map(String::as_str).collect();
     rawdoc! { "q": { "_id": entry_key(record, seq) }, "u": { "$addToSet": { "git_shas": { "$each": shas } } } }
+}
+
+/// The statement that overwrites what is stored of an older entry, in the store's own form.
+///
+/// # Errors
+///
+/// Where the changes do not apply, or the document becomes larger than the store takes.
+pub(crate) fn over(
+    store: &Store,
+    record: &RecordKey,
+    overwrite: &Overwrite,
+    entry: &RawDocument,
+) -> Result<RawDocumentBuf, AdapterError> {
+    let mut fields = RawDocumentBuf::new();
+    if !overwrite.changes.is_empty() {
+        let seq = overwrite.seq;
+        let misapplied = || damaged(format!("the batch for {record}: its changes do not apply to entry {seq}"));
+        let image = entry.get_document("doc").map_err(|_| misapplied())?;
+        let table = store.table(&record.collection)?;
+        let seen = table.value(image).map_err(|_| misapplied())?;
+        let mut value = seen.clone();
+        apply_changes(&mut value, &overwrite.changes).map_err(|_| misapplied())?;
+        values::keep_widths(&seen, &mut value);
+        let doc = table.rewritten(image, &value);
+        let doc = doc.map_err(|misfit| unstorable(record, misfit.path.to_string(), misfit.what))?;
+        check_size(record, &doc)?;
+        fields.append(cstr!("doc"), doc);
+        fields.append(cstr!("doc_state"), DocState::Redacted.as_str());
+    }
+    if let Some(message) = &overwrite.message {
+        fields.append(cstr!("message"), message.as_str());
+    }
+    Ok(rawdoc! { "q": { "_id": entry_key(record, overwrite.seq) }, "u": { "$set": fields } })
 }
 
 /// The statement that makes a head what a repair says it is.

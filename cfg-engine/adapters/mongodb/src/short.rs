@@ -41,7 +41,8 @@ pub(crate) fn plan(store: &Store, prepared: &Prepared<'_>) -> Option<Plan> {
     for PreparedChange { change, .. } in &prepared.changes {
         let writes_nothing = matches!(change.expected_head, ExpectedHead::Absent) && change.entries.is_empty();
         let mends = matches!(change.expected_head, ExpectedHead::Lost { .. }) || change.mended_tip.is_some();
-        if writes_nothing || mends {
+        // What is overwritten is looked at first.
+        if writes_nothing || mends || !change.overwrites.is_empty() {
             return None;
         }
         if leaves_live_unread(change) {
@@ -117,7 +118,7 @@ pub(crate) async fn write(
         }
     }
     cfg_engine::reached!("mongodb/live-sent");
-    write_history(store, session, prepared).await?;
+    write_history(store, session, prepared, Vec::new()).await?;
     cfg_engine::reached!("mongodb/history-sent");
     write_heads(store, session, prepared, Clock::Check).await
 }

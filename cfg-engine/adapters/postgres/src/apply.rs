@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use cfg_engine::Value;
 use cfg_engine::adapter::{
-    AdapterError, Batch, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadState, LiveWrite, TipRef,
+    AdapterError, Batch, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadState, LiveWrite, StoredDigest,
+    TipRef, overwritten_texts,
 };
 use cfg_engine::document::{EntryId, FieldPath, Treatment, oid};
-use cfg_engine::history::{RecordKey, Timestamp};
+use cfg_engine::history::{DocState, RecordKey, Timestamp};
 use tokio_postgres::types::Type;
 
 use crate::column::Default;
@@ -21,7 +22,7 @@ use crate::connection::{Conn, Shared, Transaction, Use};
 use crate::errors::{
     Failure, MISMATCH, OrAdapterError, damaged, failure, from_postgres, is_changed_table, refused, storage,
 };
-use crate::heads;
+use crate::heads::{self, seq_column};
 use crate::live::{self, Image, Native};
 use crate::prepare::{LiveStep, Prepared, RowWrite, live_step, others, prepare};
 use crate::returning;
@@ -139,7 +140,8 @@ impl Applying<'_> {
     fn steps_as_seen(&self) -> Option<Vec<(usize, LiveStep)>> {
         let mut steps = Vec::new();
         for (at, (change, prepared)) in self.changes().iter().zip(&self.prepared.changes).enumerate() {
-            if is_mended(change) || matches!(change.live, LiveWrite::Activate { .. }) {
+            let must_look = is_mended(change) || !change.overwrites.is_empty();
+            if must_look || matches!(change.live, LiveWrite::Activate { .. }) {
                 return None;
             }
             let seen = match &change.expected_live {
@@ -210,7 +212,95 @@ impl Applying<'_> {
             // Nothing can have moved under locks but the clock, and rows that nobody can lock: new ones.
             return Err(Failed::Again(storage("the rows of a batch changed while it was applied")));
         }
+        self.write_over(conn).await?;
         self.verify(conn, &steps, &images).await
+    }
+
+    /// Overwrites what is stored of older entries, where it is what was seen; their heads are locked.
+    async fn write_over(&self, conn: &Conn) -> Result<(), Failed> {
+        for change in self.changes().iter().filter(|change| !change.overwrites.is_empty()) {
+            let written = self.overwritten(conn, change).await?;
+            let names = &self.shared.names;
+            let count = written.len();
+            let mut params = Params::default();
+            let (env, collection, id) = self.key(change, &mut params);
+            let arrays = [
+                params.add(written.iter().map(|row| row.seq).collect::<Vec<_>>(), Type::INT8_ARRAY),
+                params.texts(written.iter().map(|row| row.state).collect::<Vec<_>>()),
+                params.texts(written.iter().map(|row| row.message.clone()).collect::<Vec<_>>()),
+                params.texts(written.iter().map(|row| row.native.clone()).collect::<Vec<_>>()),
+                params.texts(written.into_iter().map(|row| row.doc).collect::<Vec<_>>()),
+            ];
+            let sql = format!(
+                "WITH over AS (UPDATE {} h SET doc_state = x.doc_state, message = x.message, \
+                 doc_native = x.doc_native::json, doc = x.doc::json \
+                 FROM unnest({}) x(seq, doc_state, message, doc_native, doc), {} r \
+                 WHERE r.env = {env} AND r.collection = {collection} AND r.id_key = {id} \
+                 AND h.record_no = r.record_no AND h.seq = x.seq RETURNING 1) SELECT count(*) FROM over",
+                names.history,
+                arrays.join(", "),
+                names.records
+            );
+            let rows = self.read(conn, &sql, &params).await?;
+            if usize::try_from(crate::read::number(&rows)?) != Ok(count) {
+                return Err(Failed::For(damaged(format!("an entry of {} is missing", change.record))));
+            }
+        }
+        Ok(())
+    }
+
+    fn key(&self, change: &Change, params: &mut Params) -> (String, String, String) {
+        let record = &change.record;
+        (params.text(record.env.as_str()), params.text(record.collection.as_str()), params.text(record.id.as_str()))
+    }
+
+    /// Reads the entries that are to be overwritten, compares them with what was seen, and returns them as
+    /// they will be.
+    async fn overwritten(&self, conn: &Conn, change: &Change) -> Result<Vec<OverRow>, Failed> {
+        let (names, record) = (&self.shared.names, &change.record);
+        let mut params = Params::default();
+        let (env, collection, id) = self.key(change, &mut params);
+        let seqs: Vec<i64> = change.overwrites.iter().map(|overwrite| seq_column(overwrite.seq)).collect();
+        let seqs = params.add(seqs, Type::INT8_ARRAY);
+        let sql = format!(
+            "SELECT h.seq, h.doc_state, h.message, h.doc_native::text, h.doc::text FROM {} r JOIN {} h \
+             ON h.record_no = r.record_no WHERE r.env = {env} AND r.collection = {collection} AND r.id_key = {id} \
+             AND h.seq = ANY ({seqs}) ORDER BY h.seq FOR UPDATE OF h",
+            names.records, names.history
+        );
+        let rows = self.read(conn, &sql, &params).await?;
+        let missing = || Failed::For(damaged(format!("an entry of {record} that is to be overwritten is missing")));
+        if rows.len() != change.overwrites.len() {
+            return Err(missing());
+        }
+        let mut written = Vec::with_capacity(rows.len());
+        for (row, overwrite) in rows.iter().zip(&change.overwrites) {
+            let seq: i64 = row.try_get(0).sql()?;
+            if seq != seq_column(overwrite.seq) {
+                return Err(missing());
+            }
+            let unknown = || damaged(format!("entry {seq} of {record} has a document state that there is not"));
+            let state = DocState::parse(row.try_get(1).sql()?).ok_or_else(unknown)?;
+            let message: String = row.try_get(2).sql()?;
+            let native: Option<String> = row.try_get(3).sql()?;
+            let doc: Option<String> = row.try_get(4).sql()?;
+            let value = doc.as_deref().map(|doc| crate::entries::read_doc(doc, native.is_some())).transpose()?;
+            if StoredDigest::of(state, &message, value.as_ref()) != overwrite.stored {
+                return Err(Failed::For(AdapterError::StaleHead { record: record.clone(), current: None }));
+            }
+            let message = overwrite.message.clone().unwrap_or(message);
+            written.push(if overwrite.changes.is_empty() {
+                OverRow { seq, state: state.as_str(), message, native, doc }
+            } else {
+                let texts =
+                    doc.and_then(|doc| overwritten_texts(&doc, native.as_deref(), &overwrite.changes)).ok_or_else(
+                        || damaged(format!("the batch for {record}: its changes do not apply to entry {seq}")),
+                    )?;
+                let (doc, native) = texts;
+                OverRow { seq, state: DocState::Redacted.as_str(), message, native, doc: Some(doc) }
+            });
+        }
+        Ok(written)
     }
 
     pub(crate) fn failed(&self, error: &tokio_postgres::Error, steps: &[(usize, LiveStep)]) -> Failed {
@@ -681,6 +771,15 @@ impl Applying<'_> {
             ),
         )))
     }
+}
+
+/// What is stored of an older entry from now on.
+struct OverRow {
+    seq: i64,
+    state: &'static str,
+    message: String,
+    native: Option<String>,
+    doc: Option<String>,
 }
 
 /// The live rows of changes, by place; a row that cannot be read says why.

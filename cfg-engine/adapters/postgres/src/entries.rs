@@ -228,7 +228,7 @@ pub(crate) fn entry(row: &Row, last: &mut Last) -> Result<(Entry, usize), Adapte
 }
 
 /// Beside a row's document stand the texts of its columns, perhaps none.
-fn read_doc(text: &str, of_row: bool) -> Result<Value, AdapterError> {
+pub(crate) fn read_doc(text: &str, of_row: bool) -> Result<Value, AdapterError> {
     let read = if of_row { Value::from_interchange(text) } else { Value::from_json(text) };
     read.map_err(|_| damaged("a stored document is no JSON"))
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use cfg_engine::adapter::{AdapterError, ExpectedHead, ExpectedVersion, HeadState, TipRef};
+use cfg_engine::adapter::{
+    AdapterError, ExpectedHead, ExpectedVersion, HeadState, Overwrite, StoredDigest, TipRef, overwritten_texts,
+};
 use cfg_engine::document::EntryId;
-use cfg_engine::history::{Seq, Timestamp};
+use cfg_engine::history::{DocState, Seq, Timestamp};
 use cfg_engine::planted;
 use rusqlite::{OptionalExtension, params};
 
@@ -51,6 +53,8 @@ pub(crate) struct Statements {
     newest_entry: String,
     git_shas: String,
     link: String,
+    stored: String,
+    overwrite: String,
     put_head: String,
     object: String,
     insert_object: String,
@@ -81,6 +85,13 @@ impl Statements {
             ),
             git_shas: format!("SELECT git_shas FROM {history} WHERE record_no = ?1 AND seq = ?2"),
             link: format!("UPDATE {history} SET git_shas = ?3 WHERE record_no = ?1 AND seq = ?2"),
+            stored: format!(
+                "SELECT doc_state, message, doc, doc_native FROM {history} WHERE record_no = ?1 AND seq = ?2"
+            ),
+            overwrite: format!(
+                "UPDATE {history} SET doc_state = ?3, message = ?4, doc = ?5, doc_native = ?6 \
+                 WHERE record_no = ?1 AND seq = ?2"
+            ),
             put_head: format!(
                 "INSERT INTO {heads} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (record_no) DO \
                  UPDATE SET head_seq = ?2, head_oid = ?3, head_entry_id = ?4, head_author_id = ?5, \
@@ -239,7 +250,45 @@ fn write_change(
     for (seq, shas) in &change.links {
         link(conn, sql, record_no, change, *seq, shas)?;
     }
+    for overwrite in &change.overwrites {
+        write_over(conn, sql, record_no, change, overwrite, standing.head.as_ref())?;
+    }
     put_head(conn, sql, record_no, change, standing.head)
+}
+
+/// Overwrites what is stored of an older entry, if it is what was seen.
+fn write_over(
+    conn: &Conn,
+    sql: &Statements,
+    record_no: i64,
+    change: &PreparedChange,
+    overwrite: &Overwrite,
+    head: Option<&HeadState>,
+) -> Result<(), AdapterError> {
+    type Stored = (String, String, Option<String>, Option<String>);
+    let (record, seq) = (&change.record, seq_column(overwrite.seq));
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let stored: Option<Stored> = conn.statement(&sql.stored)?.query_row([record_no, seq], read).optional().sql()?;
+    let (state, message, doc, native) = stored.ok_or_else(|| damaged(format!("entry {seq} of {record} is missing")))?;
+    let of_entry = || damaged(format!("entry {seq} of {record} has a document state that there is not"));
+    let parsed = DocState::parse(&state).ok_or_else(of_entry)?;
+    let value = doc.as_deref().map(|doc| crate::entries::read_doc(doc, native.is_some())).transpose()?;
+    if StoredDigest::of(parsed, &message, value.as_ref()) != overwrite.stored {
+        return Err(AdapterError::StaleHead { record: record.clone(), current: head.cloned().map(Box::new) });
+    }
+    let (state, doc, native) = match (overwrite.changes.as_slice(), &doc) {
+        ([], _) => (state, doc, native),
+        (changes, Some(doc)) => {
+            let written = overwritten_texts(doc, native.as_deref(), changes);
+            let misapplied = || damaged(format!("the batch for {record}: its changes do not apply to entry {seq}"));
+            let (doc, native) = written.ok_or_else(misapplied)?;
+            (DocState::Redacted.as_str().to_owned(), Some(doc), native)
+        }
+        (_, None) => return Err(damaged(format!("entry {seq} of {record} has no document"))),
+    };
+    let message = overwrite.message.as_ref().unwrap_or(&message);
+    conn.statement(&sql.overwrite)?.execute(params![record_no, seq, state, message, doc, native]).sql()?;
+    Ok(())
 }
 
 /// Adds git shas to an entry; what it has stays.

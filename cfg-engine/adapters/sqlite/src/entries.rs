@@ -366,7 +366,7 @@ fn entry(row: &Row<'_>, record: RecordKey) -> Result<RawEntry, AdapterError> {
     Ok(RawEntry { entry, meta: row.get(at(12)).sql()?, doc: doc.map(|text| RawDoc { text, of_row }) })
 }
 
-fn read_doc(text: &str, of_row: bool) -> Result<Value, AdapterError> {
+pub(crate) fn read_doc(text: &str, of_row: bool) -> Result<Value, AdapterError> {
     let read = if of_row { Value::from_interchange(text) } else { Value::from_json(text) };
     read.map_err(|_| damaged("a stored document is no JSON"))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cfg_engine::Value;
 use cfg_engine::adapter::{
     AdapterError, Batch, Change, ExpectedHead, ExpectedLive, HeadRef, LiveWrite, NewEntry, ObjectGuard, ObjectWrite,
-    StoredDoc, TipRef,
+    Overwrite, StoredDoc, TipRef,
 };
 use cfg_engine::document::{Edit, EntryId};
 use cfg_engine::history::{DocState, RecordKey};
@@ -44,6 +44,15 @@ pub(crate) struct PreparedChange {
     pub(crate) is_mended: bool,
     /// Seq, git shas to be added.
     pub(crate) links: Vec<(i64, Vec<String>)>,
+    /// What is overwritten of older entries.
+    pub(crate) overwrites: Vec<Overwrite>,
+}
+
+impl Prepared {
+    /// Returns whether the batch overwrites what is to be found nowhere afterwards.
+    pub(crate) fn erases(&self) -> bool {
+        self.changes.iter().any(|change| !change.overwrites.is_empty())
+    }
 }
 
 /// One row of the table of entries, but for the record and what the batch says once.
@@ -113,6 +122,7 @@ pub(crate) fn prepare(
             new_tip: change.new_tip(),
             is_mended: change.mended_tip.is_some(),
             links: change.links.iter().map(|(seq, shas)| (seq_column(*seq), shas.clone())).collect(),
+            overwrites: change.overwrites.clone(),
         })
     };
     let object = |write: &ObjectWrite| PreparedObject {

@@ -210,6 +210,26 @@ pub(crate) fn alone(conn: &Conn, batch: &Prepared) -> Result<(), AdapterError> {
 
 fn transaction(conn: &Conn, batches: &[&Prepared]) -> Ended {
     let all = |error: AdapterError| Ended::Decided(vec![Err(error); batches.len()]);
+    let erases = batches.iter().any(|batch| batch.erases());
+    if erases && let Err(error) = secure_delete(conn, true) {
+        return all(error);
+    }
+    let ended = begun(conn, batches);
+    if erases && secure_delete(conn, false).is_err() {
+        tracing::debug!("the connection goes on overwriting what it frees");
+    }
+    ended
+}
+
+/// Has SQLite overwrite with zeros what it frees, instead of leaving it in the file until the place is used
+/// again.
+fn secure_delete(conn: &Conn, on: bool) -> Result<(), AdapterError> {
+    let mode = if on { "ON" } else { "OFF" };
+    conn.db.query_row(&format!("PRAGMA secure_delete = {mode}"), [], |_| Ok(())).sql()
+}
+
+fn begun(conn: &Conn, batches: &[&Prepared]) -> Ended {
+    let all = |error: AdapterError| Ended::Decided(vec![Err(error); batches.len()]);
     if let Err(error) = begin(conn) {
         return all(error);
     }

@@ -126,7 +126,8 @@ async fn resume(
 
 fn resume_command(args: &Args, token: &str) -> String {
     let preview = if args.preview { "--preview " } else { "" };
-    format!("cfg restore {preview}--resume {}", token.get(..12).unwrap_or(token))
+    let approval = args.change.approval.as_ref().map_or_else(String::new, |id| format!(" --approval {id}"));
+    format!("cfg restore {preview}--resume {}{approval}", token.get(..12).unwrap_or(token))
 }
 
 /// Shows the plan and asks, where somebody sits there; a script has decided already.

@@ -100,7 +100,7 @@ async fn whole(
     }
     let label = context.label(project, record);
     let head = match shown {
-        Shown::Entry { entry, tags } => {
+        Shown::Entry { entry, tags, .. } => {
             let now = project.adapter().clock().await?.store;
             entries::full(&label, entry, tags, entries::is_head(entry), now)
         }
@@ -113,6 +113,12 @@ async fn whole(
             context.out.data(&relaxed(doc));
         }
         None => context.out.note("this version has no document"),
+    }
+    if let Shown::Entry { redacted, .. } = shown
+        && !redacted.paths.is_empty()
+    {
+        let paths: Vec<String> = redacted.paths.iter().map(ToString::to_string).collect();
+        context.out.note(&format!("redacted: {}", paths.join(", ")));
     }
     Ok(())
 }

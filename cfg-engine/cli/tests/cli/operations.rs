@@ -12,7 +12,7 @@ const TABLE: &str = "CREATE TABLE agent_configs (config_id TEXT PRIMARY KEY, doc
                      INSERT INTO agent_configs VALUES ('planner', '{\"instructions\": \"go\", \"n\": 0}'), ('critic', '{\"n\": 0}')";
 
 /// The shell blocks of a document.
-fn blocks(text: &str) -> Vec<String> {
+pub(crate) fn blocks(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut inside: Option<String> = None;
     for line in text.lines() {
@@ -29,13 +29,14 @@ fn blocks(text: &str) -> Vec<String> {
     found
 }
 
-fn shell(world: &World, line: &str) -> crate::world::Ran {
+pub(crate) fn shell(world: &World, line: &str) -> crate::world::Ran {
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_cfg")).parent().expect("a folder").to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let paths = [binary].into_iter().chain(std::env::split_paths(&path));
     let mut command = Command::new("sh");
     command.args(["-c", line]).current_dir(world.path()).stdin(std::process::Stdio::null());
     command.env("PATH", std::env::join_paths(paths).expect("a path")).env("HOME", world.path());
+    command.envs(world.variables());
     command.env("CFG_ENV", "dev").env("CFG_AUTHOR", "ada@example.com");
     for name in ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"] {
         command.env(name, "ada@example.com");

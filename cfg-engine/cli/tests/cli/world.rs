@@ -57,9 +57,14 @@ impl World {
     }
 
     /// Sets a variable for every call.
+    #[must_use]
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> World {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Two records without history, and the engine's tables.
@@ -112,7 +117,7 @@ impl World {
             command.env_remove(name);
         }
         command.env("CFG_AUTHOR", "ada@example.com").env("HOME", self.path());
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.envs(self.variables());
         command
     }
 

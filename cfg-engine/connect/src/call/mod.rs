@@ -10,6 +10,7 @@ mod args;
 mod changing;
 mod history;
 mod reading;
+mod redact;
 mod system;
 mod versions;
 
@@ -25,6 +26,7 @@ use crate::open::{OpenOptions, Opened, open};
 
 pub use self::about::{config, whoami};
 pub use self::reading::{prepare_folder, write_document};
+pub use self::redact::with_staged;
 
 /// An opened project that verbs are called on by name. Calls may run at the same time.
 pub struct Session {
@@ -176,10 +178,12 @@ impl Session {
                 args.done()?;
                 Ok(Answer::of(about::project(&self.opened, self.reader.adapter().as_ref())))
             }
+            "redact" => self.redact(args).await,
             "restore" => self.restore(args).await,
             "restore_all" => self.restore_all(args, progress).await,
             "resume" => self.resume(args, progress).await,
             "rm" => self.rm(args).await,
+            "secrets_scan" => self.secrets_scan(args, progress).await,
             "show" => self.show(args).await,
             "status" => self.status(args, progress).await,
             "tag" => self.tag(args).await,

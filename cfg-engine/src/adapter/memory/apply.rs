@@ -8,7 +8,7 @@ use super::live::{self, Row, RowsOfId};
 use super::store::{ChangeWrites, RowWrite, Store, StoredEntry};
 use crate::adapter::{
     AdapterError, Batch, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadState, LiveWrite, NativeImage,
-    NewEntry, StorageAdapter, StoredDoc,
+    NewEntry, Overwrite, StorageAdapter, StoredDigest, StoredDoc,
 };
 use crate::config::{CollectionConfig, Shape};
 use crate::document::{Object, PathChange, Value, apply_changes, oid};
@@ -54,7 +54,8 @@ impl MemoryAdapter {
             let row = self.live_write(collection, change, rows)?;
             let entries =
                 change.entries.iter().map(|entry| self.stored(collection, entry)).collect::<Result<_, _>>()?;
-            Ok(ChangeWrites { table: collection.table.clone(), rows: row, entries, head })
+            let overwritten = check_overwrites(store, change)?;
+            Ok(ChangeWrites { table: collection.table.clone(), rows: row, entries, overwritten, head })
         };
         batch.changes().iter().map(check).collect()
     }
@@ -219,6 +220,16 @@ fn well_formed(batch: &Batch) -> Result<(), AdapterError> {
             return Err(damaged(&change.record, problem));
         }
     }
+    for change in batch.changes().iter().filter(|change| !change.overwrites.is_empty()) {
+        let problem = if !change.entries.iter().any(|entry| entry.header.op == Op::Redact) {
+            "something is overwritten and no redact entry says so"
+        } else if !change.overwrites.windows(2).all(|pair| pair[0].seq < pair[1].seq) {
+            "what is overwritten is not in ascending order, each once"
+        } else {
+            continue;
+        };
+        return Err(damaged(&change.record, problem));
+    }
     let mut keys: Vec<_> = batch.expected_objects().map(|(key, _)| key).collect();
     keys.sort_unstable();
     if keys.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -249,6 +260,32 @@ fn check_head(store: &Store, change: &Change) -> Result<(), AdapterError> {
         return Err(damaged(&change.record, "an entry with this number is already there"));
     }
     Ok(())
+}
+
+/// Compares what is to be overwritten with what was seen, and returns the entries as they will be stored.
+fn check_overwrites(store: &Store, change: &Change) -> Result<Vec<StoredEntry>, AdapterError> {
+    let overwritten = |overwrite: &Overwrite| {
+        let history = store.history.get(&change.record);
+        let stored = history.and_then(|history| history.get(&overwrite.seq));
+        let mut entry =
+            stored.cloned().ok_or_else(|| damaged(&change.record, "an entry that is to be overwritten is missing"))?;
+        if StoredDigest::of(entry.doc_state, &entry.message, entry.doc.as_ref()) != overwrite.stored {
+            let current = store.heads.get(&change.record).cloned().map(Box::new);
+            return Err(AdapterError::StaleHead { record: change.record.clone(), current });
+        }
+        if !overwrite.changes.is_empty() {
+            let applied = entry.doc.as_mut().is_some_and(|doc| apply_changes(doc, &overwrite.changes).is_ok());
+            if !applied {
+                return Err(damaged(&change.record, "its changes do not apply to a stored document"));
+            }
+            entry.doc_state = DocState::Redacted;
+        }
+        if let Some(message) = &overwrite.message {
+            entry.message.clone_from(message);
+        }
+        Ok(entry)
+    };
+    change.overwrites.iter().map(overwritten).collect()
 }
 
 fn check_objects(store: &Store, batch: &Batch) -> Result<(), AdapterError> {

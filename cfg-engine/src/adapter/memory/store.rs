@@ -106,6 +106,8 @@ pub(super) struct ChangeWrites {
     pub(super) table: String,
     pub(super) rows: Vec<RowWrite>,
     pub(super) entries: Vec<StoredEntry>,
+    /// Older entries as they are stored from now on.
+    pub(super) overwritten: Vec<StoredEntry>,
     pub(super) head: Option<HeadState>,
 }
 
@@ -126,6 +128,11 @@ impl Store {
         for (change, writes) in batch.changes().iter().zip(writes) {
             if let Some(head) = writes.head {
                 let history = self.history.entry(change.record.clone()).or_default();
+                for written in writes.overwritten {
+                    if let Some(entry) = history.get_mut(&written.header.seq) {
+                        *entry = written;
+                    }
+                }
                 for (seq, ends) in &change.closed {
                     if let Some(entry) = history.get_mut(seq) {
                         entry.ends = *ends;

@@ -75,6 +75,7 @@ async fn batch(store: &MemoryAdapter, id: &str, n: i64, spoil: impl FnOnce(&mut 
         new_head,
         links: Vec::new(),
         mended_tip: None,
+        overwrites: Vec::new(),
     };
     spoil(&mut change);
     Batch::seal(OpId::new("op").unwrap(), at, vec![change], Vec::new())

@@ -240,6 +240,8 @@ impl Project {
             before: None,
             after,
             entries: versions.into_iter().map(|version| version.entry(rules, &meta)).collect(),
+            overwrites: Vec::new(),
+            always_gated: false,
         });
         Ok(())
     }
@@ -247,7 +249,9 @@ impl Project {
     /// Reads the document of HEAD, for a record whose file does not hold it.
     async fn head_document(&self, record: &RecordKey) -> Result<Option<Value>, Error> {
         let head = self.entry_at(record, &Reference::Head).await?;
-        let fields = recorded_secrets(&head);
+        let mut fields = recorded_secrets(&head);
+        // What was redacted is not known any more.
+        fields.extend(self.redacted_in(&head).await?.paths);
         if !fields.is_empty() {
             return Err(Error::SecretsNeeded { record: record.clone(), fields });
         }

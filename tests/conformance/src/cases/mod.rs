@@ -12,6 +12,7 @@ pub(crate) mod limits;
 pub(crate) mod live_rule;
 pub(crate) mod lost_update;
 pub(crate) mod objects;
+pub(crate) mod overwriting;
 pub(crate) mod reading;
 pub(crate) mod replay;
 pub(crate) mod setup;

@@ -21,6 +21,7 @@ async fn upkeep(space: &Space, record: &RecordKey) -> Change {
         new_head: Some(head.head),
         links: Vec::new(),
         mended_tip: None,
+        overwrites: Vec::new(),
     }
 }
 

@@ -8,13 +8,13 @@ use cfg_engine::adapter::StorageAdapter;
 use cfg_engine::config::{Approver, LiveRule, PublicKey, ReasonRule, Settings};
 use cfg_engine::document::{FieldPolicy, Object};
 use cfg_engine::engine::{
-    Activate, Adopt, Alarm, Commit, HistoryImport, Import, Moment, Options, Project, Remove, Restore, RestoreAll,
-    SetTag, Signed, TagTarget, Undo,
+    Activate, Adopt, Alarm, Commit, HistoryImport, Import, Moment, Options, Project, Redact, Remove, Restore,
+    RestoreAll, SetTag, Signed, TagTarget, Undo,
 };
 use cfg_engine::history::{Author, AuthorClass, EnvName, Reference, Seq, TagName};
 use cfg_engine::plan::{ApprovalState, Verb, public_key};
 use cfg_engine::{Error, Value};
-use cfg_engine_conformance::{Table, object};
+use cfg_engine_conformance::{Table, object, value};
 
 use crate::scenarios::Lines;
 use crate::stores::{Bed, because, settings};
@@ -127,6 +127,11 @@ async fn call(bed: &Bed, project: &Project, verb: Verb, options: &Options) -> Op
                 project.import_history(&history, &mut lines, options, None).await.map(drop),
             ]
         }
+        Verb::Redact => {
+            let paths = vec!["name".to_owned()];
+            let redact = Redact { rewrite_history: true, ..Redact::new(bed.id("judge"), paths) };
+            vec![project.redact(&redact, options).await.map(drop)]
+        }
         Verb::Remove => vec![done(project.remove(&Remove::new(planner), options).await)],
         Verb::Undo => vec![done(project.undo(&Undo::new(planner, Reference::Seq(Seq(2))), options).await)],
         Verb::Tag => {
@@ -235,6 +240,35 @@ async fn an_approval_is_good_for_one_time() {
             }
             bed_is_sound(&bed).await;
         }
+    }
+}
+
+/// Reaching what is hashed needs an approval where nothing else does, and is told of where people want to be told.
+#[tokio::test]
+async fn history_is_rewritten_under_an_approval_on_every_env() {
+    for bed in Bed::each().await {
+        world(&bed).await;
+        let mut open = strict();
+        open.gated = false;
+        let project = close(&bed, open).await;
+        let paths = vec!["name".to_owned()];
+        let redact = Redact { rewrite_history: true, ..Redact::new(bed.id("judge"), paths) };
+        let before = picture(&bed).await;
+        let id = asked_for(project.redact(&redact, &because("why")).await.map(drop));
+        let options = Options { approval: Some(id.clone()), ..because("why") };
+        assert_eq!(code(project.redact(&redact, &options).await.map(drop)), "approval_required");
+        assert_eq!(picture(&bed).await, before, "{}", bed.name());
+        assert_eq!(sign(&project, &id, "bob", &BOB).await.unwrap(), ApprovalState::Approved);
+        // It is for this record, these paths and this reason.
+        let other = Redact { record: bed.id("planner"), ..redact.clone() };
+        assert_eq!(code(project.redact(&other, &options).await.map(drop)), "plan_differs", "{}", bed.name());
+        assert_eq!(picture(&bed).await, before, "{}", bed.name());
+        let report = project.redact(&redact, &options).await.unwrap();
+        assert_eq!(report.entries.len(), 1);
+        assert_eq!(code(project.redact(&redact, &options).await.map(drop)), "approval_used");
+        bed_is_sound(&bed).await;
+        // Every other change goes on without one.
+        bed.set("planner", &["n=9"]).await.unwrap();
     }
 }
 
@@ -611,6 +645,29 @@ async fn loosening_is_a_gated_change() {
         assert_eq!(bed.live("planner", "n").await, Value::from(5), "{}", bed.name());
         assert_eq!(code(loose.loosen(&because("again")).await.map(drop)), "nothing_to_loosen");
     }
+}
+
+/// A repair writes too; what needs none does not wait for one.
+#[tokio::test]
+async fn a_repair_needs_an_approval_and_links_do_not() {
+    let file = crate::damage::file().await;
+    let planner = crate::damage::record(&file.project, "planner");
+    for doc in [r#"{"n": 1}"#, r#"{"n": 2}"#] {
+        file.project.commit(&Commit::new(planner.clone(), value(doc)), &because("why")).await.unwrap();
+    }
+    let project = Project::new(Arc::clone(file.project.adapter()), strict());
+    project.init(false).await.unwrap();
+    file.db.execute("UPDATE config_history SET valid_to = valid_to - 1 WHERE seq = 1", []).unwrap();
+    let left = async || project.fsck(None).await.unwrap().findings.len();
+    assert_eq!(left().await, 1);
+    let asked = project.repair(&because("mend"), None).await.map(drop);
+    assert_eq!(left().await, 1);
+    let id = approved(&project, asked).await;
+    let under = Options { approval: Some(id), ..because("mend") };
+    project.repair(&under, None).await.unwrap();
+    assert_eq!(left().await, 0);
+    assert_eq!(code(project.repair(&under, None).await.map(drop)), "approval_used");
+    project.link(&[(planner, Seq(2))], "a1b2c3d4e5f6", &because("link")).await.unwrap();
 }
 
 /// Rows of one id that take turns: the verb that needs such a table.

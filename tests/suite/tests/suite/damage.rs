@@ -168,13 +168,13 @@ async fn damage_in_memory_is_found() {
 }
 
 /// A file with a live table in the document shape.
-struct File {
+pub(crate) struct File {
     _dir: tempfile::TempDir,
-    db: Connection,
-    project: Project,
+    pub(crate) db: Connection,
+    pub(crate) project: Project,
 }
 
-async fn file() -> File {
+pub(crate) async fn file() -> File {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.db");
     let db = Connection::open(&path).unwrap();
@@ -187,7 +187,7 @@ async fn file() -> File {
     File { _dir: dir, db, project }
 }
 
-fn record(project: &Project, id: &str) -> RecordKey {
+pub(crate) fn record(project: &Project, id: &str) -> RecordKey {
     RecordKey {
         env: project.settings().env.clone(),
         collection: CollectionName::new("agents").unwrap(),

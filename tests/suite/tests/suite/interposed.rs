@@ -23,11 +23,19 @@ pub(crate) struct Interposed {
     calls: Mutex<BTreeMap<&'static str, usize>>,
     hooks: Mutex<Vec<(&'static str, Hook)>>,
     capabilities: Mutex<Option<&'static Capabilities>>,
+    /// After so many more calls the next one never returns.
+    stop: Mutex<Option<(usize, Arc<tokio::sync::Notify>)>>,
 }
 
 impl Interposed {
     pub(crate) fn new(inner: Arc<dyn StorageAdapter>) -> Self {
-        Interposed { inner, calls: Mutex::default(), hooks: Mutex::default(), capabilities: Mutex::default() }
+        Interposed {
+            inner,
+            calls: Mutex::default(),
+            hooks: Mutex::default(),
+            capabilities: Mutex::default(),
+            stop: Mutex::default(),
+        }
     }
 
     /// Lets something happen right before the next call of that name. Several queue.
@@ -36,6 +44,19 @@ impl Interposed {
         F: Future<Output = ()> + Send + 'static,
     {
         self.hooks.lock().unwrap().push((call, Box::new(move || hook.boxed())));
+    }
+
+    /// Runs something that is stopped dead right before its call number `after`, as a program that is killed; returns
+    /// its outcome where it has fewer calls.
+    pub(crate) async fn killed<T>(&self, after: usize, work: impl Future<Output = T>) -> Option<T> {
+        let stopped = Arc::new(tokio::sync::Notify::new());
+        *self.stop.lock().unwrap() = Some((after, Arc::clone(&stopped)));
+        let outcome = tokio::select! {
+            outcome = work => Some(outcome),
+            () = stopped.notified() => None,
+        };
+        *self.stop.lock().unwrap() = None;
+        outcome
     }
 
     /// Changes what the store says it can do.
@@ -57,6 +78,13 @@ impl Interposed {
 
     fn enter(&self, call: &'static str) -> BoxFuture<'static, ()> {
         *self.calls.lock().unwrap().entry(call).or_default() += 1;
+        if let Some((left, stopped)) = &mut *self.stop.lock().unwrap() {
+            if *left == 0 {
+                stopped.notify_one();
+                return std::future::pending().boxed();
+            }
+            *left -= 1;
+        }
         let mut hooks = self.hooks.lock().unwrap();
         match hooks.iter().position(|(name, _)| *name == call) {
             Some(at) => hooks.remove(at).1(),

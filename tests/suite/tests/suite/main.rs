@@ -16,6 +16,7 @@ mod outcomes;
 mod planted;
 mod postgres;
 mod races;
+mod redaction;
 mod scenarios;
 mod sqlite;
 mod stores;

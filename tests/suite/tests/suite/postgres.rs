@@ -315,6 +315,19 @@ impl Namespace for PostgresNamespace {
         self.run(&format!("DELETE FROM {} WHERE {by_id}", self.name(collection)), &ids).await;
     }
 
+    async fn dump(&self) -> Option<Vec<u8>> {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").expect("the programs of the server");
+        let programs = versions.filter_map(|version| Some(version.ok()?.path().join("bin/pg_dump")));
+        let program = programs.filter(|program| program.exists()).max().expect("pg_dump");
+        let uri = std::env::var(SERVER).expect("the server's uri");
+        let dump = std::process::Command::new(program)
+            .args(["--dbname", &uri, "--schema", &self.schema.name])
+            .output()
+            .expect("a dump");
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        Some(dump.stdout)
+    }
+
     async fn rows(&self, collection: &CollectionConfig) -> Vec<Value> {
         let columns = self.table(collection).columns();
         let names: Vec<String> = columns.iter().map(|(name, _)| format!("{}::text", quoted(name))).collect();

@@ -165,6 +165,7 @@ impl Store {
             new_head: Some(HeadRef { seq, oid: doc_oid, entry_id }),
             links: Vec::new(),
             mended_tip: None,
+            overwrites: Vec::new(),
         };
         Batch::for_conformance(op_id, at, vec![change], Vec::new())
     }

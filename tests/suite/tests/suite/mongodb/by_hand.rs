@@ -54,6 +54,7 @@ pub(super) fn set(state: &RecordState, field: &str, to: i64, policy: &FieldPolic
         new_head: Some(new_head),
         links: Vec::new(),
         mended_tip: None,
+        overwrites: Vec::new(),
     };
     Batch::for_conformance(op_id, at, vec![change], Vec::new())
 }

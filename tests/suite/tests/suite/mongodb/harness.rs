@@ -154,6 +154,18 @@ impl Namespace for MongoNamespace {
         self.live(collection).delete_many(Self::by_id(collection, id)).await.expect("a write of the application");
     }
 
+    async fn dump(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for name in self.application.list_collection_names().await.expect("names") {
+            let collection = self.application.collection::<bson::RawDocumentBuf>(&name);
+            let mut cursor = collection.find(Document::new()).await.expect("documents");
+            while let Some(document) = cursor.try_next().await.expect("a document") {
+                bytes.extend_from_slice(document.as_bytes());
+            }
+        }
+        Some(bytes)
+    }
+
     async fn rows(&self, collection: &CollectionConfig) -> Vec<Value> {
         // Raw: the driver's own deserialization takes an object with a member `$oid` for an ObjectId.
         let live = self.live(collection).clone_with_type::<RawDocumentBuf>();

@@ -10,4 +10,4 @@ mod races;
 mod servers;
 mod types;
 
-pub(crate) use harness::MongoHarness;
+pub(crate) use harness::{MongoHarness, STANDALONE};

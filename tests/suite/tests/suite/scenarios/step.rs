@@ -7,7 +7,8 @@ use cfg_engine::adapter::AsOf;
 use cfg_engine::config::Shape;
 use cfg_engine::document::{FieldPath, Object, parse_assignments};
 use cfg_engine::engine::{
-    Adopt, Commit, CommitItem, DiffSide, HistoryImport, Import, Log, Options, Project, Remove, Report, Restore, Staged,
+    Adopt, Commit, CommitItem, DiffSide, HistoryImport, Import, Log, Options, Project, Redact, Remove, Report, Restore,
+    SecretScan, Staged, parse_versions,
 };
 use cfg_engine::history::{Author, AuthorClass, CollectionName, OpId, RecordKey, Reference, Timestamp};
 use cfg_engine::outcome::Status;
@@ -48,6 +49,7 @@ pub(super) fn options(with: &Value) -> Result<Options, Error> {
     let mut options = Options::message(text(with, "message").unwrap_or("a scenario"));
     options.author = text(with, "author").map(|id| Author { id: id.to_owned(), class: AuthorClass::Human });
     options.idempotency_key = text(with, "key").map(OpId::new).transpose()?;
+    options.approval = text(with, "approval").map(str::to_owned);
     options.dry_run = flag(with, "dry_run");
     options.allow_secret = flag(with, "allow_secret");
     Ok(options)
@@ -259,6 +261,25 @@ impl<'s> Stage<'s> {
                 };
                 Ok(Object::new().with("exit", i64::from(report.exit_code())).with("data", report.to_object()))
             }
+            "redact" => {
+                let redact = Redact {
+                    record: record(&project, with).await?,
+                    paths: match with.get("paths").and_then(Value::as_array) {
+                        Some(paths) => paths.iter().filter_map(|path| path.as_str().map(str::to_owned)).collect(),
+                        None => Vec::new(),
+                    },
+                    versions: text(with, "versions").map_or(Ok(None), parse_versions)?,
+                    messages: flag(with, "messages"),
+                    rewrite_history: flag(with, "rewrite_history"),
+                };
+                ok(project.redact(&redact, &options(with)?).await?.to_object())
+            }
+            "secrets_scan" => {
+                let collection = text(with, "collection").map(CollectionName::new).transpose()?;
+                let scan = SecretScan { collection, history: flag(with, "history"), live: flag(with, "live") };
+                let report = project.scan_secrets(&scan, None).await?;
+                Ok(Object::new().with("exit", i64::from(report.exit_code())).with("data", report.to_object()))
+            }
             "import" => {
                 let records = match with.get("ids") {
                     Some(ids) => Some(records(&project, ids).await?),
@@ -282,7 +303,9 @@ impl<'s> Stage<'s> {
                 of_report(&report, Value::Object(report.to_object()))
             }
             "commit" => self.commit(&project, with).await,
-            "tag" | "tags" | "restore_all" | "resume" | "points" => system::run(&project, verb, with).await,
+            "tag" | "tags" | "restore_all" | "resume" | "points" | "approvals" | "approval" | "deny" => {
+                system::run(&project, verb, with).await
+            }
             "activate" | "undo" | "blame" | "link" => single::run(&project, verb, with).await,
             "restore" => {
                 let reference = Reference::parse(text(with, "ref").unwrap())?;

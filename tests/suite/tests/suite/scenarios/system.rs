@@ -11,6 +11,18 @@ pub(super) async fn run(project: &Project, verb: &str, with: &Value) -> Outcome 
     match verb {
         "tag" => tag(project, with).await,
         "tags" => ok(project.tags().await?.iter().map(|tag| tag.to_object()).collect::<Vec<Object>>()),
+        "approvals" => {
+            let now = project.now_there().await?;
+            let mut found = project.approvals().await?;
+            found.retain(|approval| flag(with, "all") || !approval.state_at(now).is_over());
+            ok(found.iter().map(|approval| approval.to_object(now)).collect::<Vec<Object>>())
+        }
+        "approval" => ok(project.approval(text(with, "id").expect("an id")).await?.to_object()),
+        "deny" => {
+            let reason = text(with, "reason").unwrap_or_default();
+            let denied = project.deny(text(with, "id").expect("an id"), reason).await?;
+            ok(denied.to_object(project.now_there().await?))
+        }
         "restore_all" => {
             let report = project.restore_all(&restore(project, with).await?, &options(with)?, None).await?;
             of_restore(&report)
