@@ -75,11 +75,13 @@ fn mutated_corpora_break_nothing() {
                         check(name, *target, &data);
                         inputs += 1;
                         // What is text may be worth going on from.
-                        if inputs % 64 == 0 && std::str::from_utf8(&data).is_ok() {
+                        if inputs.is_multiple_of(64) && std::str::from_utf8(&data).is_ok() {
                             mutator.keep(data);
                         }
                         let is_over = match is_nightly {
-                            true => inputs % 256 == 0 && started.elapsed() >= Duration::from_secs(60 * minutes),
+                            true => {
+                                inputs.is_multiple_of(256) && started.elapsed() >= Duration::from_secs(60 * minutes)
+                            }
                             false => inputs == 20_000,
                         };
                         if is_over {

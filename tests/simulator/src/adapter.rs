@@ -397,10 +397,9 @@ impl StorageAdapter for SimAdapter {
         if twice {
             later();
         }
-        if matches!(outcome, Err(AdapterError::UnknownOutcome)) {
-            if cfg_engine::planted!("unknown-commit-taken-for-done") {
-                return Ok(());
-            }
+        let is_unknown = matches!(outcome, Err(AdapterError::UnknownOutcome));
+        if is_unknown && cfg_engine::planted!("unknown-commit-taken-for-done") {
+            return Ok(());
         }
         outcome
     }

@@ -225,8 +225,11 @@ async fn statement_writes(txn: &mut Txn, who: u64, batch: &Batch) -> Result<Opti
         return Ok(None);
     }
     sim.lock().timed.insert(txn.id, batch.recorded_at());
-    // The rows of the snapshot, as they are by now.
+    // The rows of the snapshot, as they are by now, without those that are gone.
     let mut seen = snapshot.as_ref().clone();
+    for change in batch.changes() {
+        snapshot.rows_of(number(change)).live.iter().for_each(|(key, _)| drop(seen.0.remove(key)));
+    }
     for (key, row) in rows_of.iter().flat_map(|rows| &rows.live) {
         seen.0.insert(key.clone(), Cell { version: 0, datum: Datum::Row(Arc::clone(row)) });
     }
