@@ -92,6 +92,7 @@ fn kill_one(uri: &str, db: &str, first: u64, after: Duration, point: Option<&str
 }
 
 /// Every second round ends at a point, one after the other; the others at any moment.
+#[expect(clippy::print_stdout, reason = "the figure that docs/robustness.md has")]
 async fn kills(bed: MongoBed, rounds: u64, points: &'static [&'static str]) {
     bed.put(doc! { "id": "planner", "n": 0_i64, "hits": 0_i64 }).await;
     bed.import().await;
