@@ -13,7 +13,7 @@ use crate::render::table::Table;
 /// `cfg secrets`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Args {
-    /// List what looks like a secret by the rules of [secrets]; read-only, and never a value. Exits 1 where
+    /// List what looks like a secret by the rules of `[secrets]`; read-only, and never a value. Exits 1 where
     /// something is found
     Scan(ScanArgs),
 }
