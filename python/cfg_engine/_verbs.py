@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 
     from ._calls import Progress
     from ._project import AsOf, Batch, Document, Edit, History, Moment
-    from ._results import Change, Diff, DiffReport, Entry, FsckReport, InitReport, Log, Report
-    from ._results import RestoreReport, Rows, Status, TagReport
+    from ._results import Change, Diff, DiffReport, Entry, FsckReport, InitReport, Log, RedactReport, Report
+    from ._results import RestoreReport, Rows, SecretReport, Status, TagReport
 else:
 
     def overload(function):

@@ -94,8 +94,8 @@ def verbs(is_async: bool) -> str:
         "    from typing import Any, overload\n\n"
         "    from ._calls import Progress\n"
         f"    from .{module} import AsOf, Batch, Document, Edit, History, Moment\n"
-        "    from ._results import Change, Diff, DiffReport, Entry, FsckReport, InitReport, Log, Report\n"
-        "    from ._results import RestoreReport, Rows, Status, TagReport\n"
+        "    from ._results import Change, Diff, DiffReport, Entry, FsckReport, InitReport, Log, RedactReport, Report\n"
+        "    from ._results import RestoreReport, Rows, SecretReport, Status, TagReport\n"
         "else:\n\n"
         "    def overload(function):\n        return function\n",
     ]
