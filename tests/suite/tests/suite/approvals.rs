@@ -515,7 +515,8 @@ async fn who_decides() {
         let expires_at = project.find_approval(&id).await.unwrap().expires_at;
         tokio::time::sleep(Duration::from_millis(2300)).await;
         if project.now_there().await.unwrap() < expires_at {
-            println!("skipped on {}: its clock stands still", bed.name());
+            // The model's clock moves when it is told to; that of a real store does by itself.
+            assert!(bed.name().starts_with("memory"), "{}: its clock stands still", bed.name());
             continue;
         }
         let under = Options { approval: Some(id.clone()), ..because("why") };
