@@ -63,6 +63,7 @@ mod returning;
 mod row_shape;
 mod rule;
 mod schema;
+mod single;
 mod sql;
 mod statement;
 mod table;
