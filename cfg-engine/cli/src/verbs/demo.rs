@@ -129,9 +129,9 @@ enum App {
     },
     /// `server` makes and drops the database in which the application lives.
     Postgres {
-        application: PostgresApplication,
+        application: Box<PostgresApplication>,
         uri: String,
-        server: PostgresApplication,
+        server: Box<PostgresApplication>,
         db: String,
     },
 }
@@ -143,9 +143,9 @@ impl App {
         match (args.database, &args.uri) {
             (DatabaseName::Postgres, Some(uri)) => {
                 let db = db.to_ascii_lowercase();
-                let server = PostgresApplication::connect(uri).await?;
+                let server = Box::new(PostgresApplication::connect(uri).await?);
                 let uri = server.create_database(uri, &db).await?;
-                let application = PostgresApplication::connect(&uri).await?;
+                let application = Box::new(PostgresApplication::connect(&uri).await?);
                 Ok(App::Postgres { application, uri, server, db })
             }
             (DatabaseName::Mongodb, Some(uri)) => {
