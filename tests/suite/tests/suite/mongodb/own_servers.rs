@@ -44,16 +44,7 @@ impl ReplicaSet {
             let folder = data.path().join(format!("{n}"));
             std::fs::create_dir(&folder).unwrap();
             let server = Command::new(mongod)
-                .args([
-                    "--port",
-                    &port.to_string(),
-                    "--bind_ip",
-                    "127.0.0.1",
-                    "--replSet",
-                    "own",
-                    "--oplogSize",
-                    "64",
-                ])
+                .args(["--port", &port.to_string(), "--bind_ip", "127.0.0.1", "--replSet", "own", "--oplogSize", "64"])
                 .args(["--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false"])
                 .args(["--dbpath", folder.to_str().unwrap(), "--logpath", folder.join("log").to_str().unwrap()])
                 .args(more)
