@@ -161,6 +161,9 @@ POSTGRES = [
     ("The same behind a round trip of 4 ms", "postgres commit behind 4 ms, 2 KB", "apply", "bare update", 1.2),
     ("Eight writers at once, 200 commits", "postgres 8 writers, 2 KB", "apply", "bare updates", 2.5),
 ]
+# What eight writers cost who write a history by hand and compare nothing but the head's number.
+BY_HAND = [("by hand, constraint alone", "a head, five columns, the primary key and the exclusion constraint"),
+           ("by hand, same tables", "a head, and all columns and indexes that ours has")]
 THOUSAND = [("import", "`import --all` of 1,000 records"), ("adopt", "`adopt --all` of 1,000 records"),
             ("apply", "Commit of 1,000 records in one batch, adapter alone")]
 
@@ -178,6 +181,12 @@ def postgres(found):
             ratio = pair[ours][0] / pair[theirs][0]
             verdict = "" if ratio <= most else " **slower than the target**"
             lines.append(f"| {what} | {cell(pair[ours])} | {cell(pair[theirs])} | {ratio:.2f} | {most:g}{verdict} |")
+    writers = found.get("postgres 8 writers, 2 KB", {})
+    for name, what in BY_HAND:
+        if name in writers and "bare updates" in writers:
+            ratio = writers[name][0] / writers["bare updates"][0]
+            lines.append(f"| The least for eight writers, by hand: {what} | {cell(writers[name])} | "
+                         f"{cell(writers['bare updates'])} | {ratio:.2f} | |")
     asof = found.get("postgres as-of over 1,000,000 entries, 0.3 KB", {})
     if not asof:
         lines += ["", "System as-of over 1,000,000 entries: not measured in this run."]

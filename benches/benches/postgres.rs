@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use cfg_engine::Value;
@@ -144,6 +145,76 @@ fn commit(c: &mut Criterion, runtime: &Runtime, uri: &str, through: &str, name: 
     group.finish();
 }
 
+/// What a history costs that is written by hand: the number of a head, the end of the older interval, an entry,
+/// the live row. Nothing is compared but the head's number.
+struct ByHand {
+    writers: Vec<(Client, Statement)>,
+    seq: AtomicI64,
+}
+
+/// What the entries written by hand are kept in.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// Five columns, the primary key, and the constraint that no two versions are valid at once.
+    ConstraintAlone,
+    /// All columns and indexes that the adapter's table has.
+    AsTheAdapter,
+}
+
+impl ByHand {
+    async fn new(uri: &str, store: &Store, records: usize, kept: Kept) -> Arc<Self> {
+        const OPEN: &str = "'9999-12-31 23:59:59.999+00'::timestamptz";
+        const HASH: &str = "sha256('a')";
+        // The columns between the ends of validity and the document.
+        let (table, between) = match kept {
+            Kept::ConstraintAlone => (
+                "record_no int8, seq int8, valid_from timestamptz, valid_to timestamptz, doc json, \
+                 PRIMARY KEY (record_no, seq), EXCLUDE USING gist (tstzrange(valid_from, valid_to) WITH &&, \
+                 int8range(record_no, record_no, '[]') WITH &&) DEFERRABLE INITIALLY DEFERRED",
+                String::new(),
+            ),
+            Kept::AsTheAdapter => (
+                "LIKE bench_history.history INCLUDING ALL",
+                format!(
+                    ", at, {OPEN}, FALSE, 'commit', {HASH}, {HASH}, {HASH}, 'op-1', 'ana@example.com', 'human', {HASH}, \
+                     NULL, NULL, NULL, 'a change', 'present', NULL"
+                ),
+            ),
+        };
+        let numbers = format!("SELECT n AS record_no, now() AS at FROM generate_series(0, {records} - 1) n");
+        let schema = format!(
+            "DROP TABLE IF EXISTS bench.heads, bench.history; CREATE TABLE bench.history ({table}); \
+             CREATE TABLE bench.heads (record_no int8 PRIMARY KEY, seq int8 NOT NULL) WITH (fillfactor = 50); \
+             INSERT INTO bench.heads SELECT n, 1 FROM generate_series(0, {records} - 1) n; \
+             INSERT INTO bench.history SELECT record_no, 1, at, {OPEN}{between}, '{{}}' FROM ({numbers}) x"
+        );
+        store.app.batch_execute(&schema).await.unwrap();
+        let sql = format!(
+            "WITH pointed AS (UPDATE heads SET seq = seq + 1 WHERE record_no = $1 AND seq = $2 RETURNING record_no), \
+             closed AS (UPDATE history h SET valid_to = clock_timestamp() FROM pointed p \
+             WHERE h.record_no = p.record_no AND h.seq = $2 RETURNING h.record_no, h.valid_to AS at), \
+             entered AS (INSERT INTO history SELECT record_no, $2 + 1, at, {OPEN}{between}, $3::text::json FROM closed \
+             RETURNING 1) UPDATE agents SET doc = $3::text::jsonb FROM entered WHERE id = $4"
+        );
+        let writers = join_all((0..WRITERS).map(|_| async {
+            let client = connect(uri).await;
+            // As the adapter's own connections are set.
+            client.batch_execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off").await.unwrap();
+            let statement = client.prepare(&sql).await.unwrap();
+            (client, statement)
+        }));
+        Arc::new(ByHand { writers: writers.await, seq: AtomicI64::new(0) })
+    }
+
+    async fn commit(&self, writer: usize, at: usize, n: usize) {
+        let (client, statement) = &self.writers[writer];
+        let (record, seq) = (i64::try_from(at).unwrap(), self.seq.load(Ordering::Relaxed));
+        let (doc, id) = (document(n, 2048), format!("agent-{at:05}"));
+        let done = client.execute(statement, &[&record, &seq, &doc, &id]).await.unwrap();
+        assert_eq!(done, 1);
+    }
+}
+
 /// Eight at once, each on records of its own.
 fn writers(c: &mut Criterion, runtime: &Runtime, uri: &str) {
     const EACH: usize = 25;
@@ -179,6 +250,33 @@ fn writers(c: &mut Criterion, runtime: &Runtime, uri: &str) {
             })
         });
     });
+    let by_hand = [("by hand, constraint alone", Kept::ConstraintAlone), ("by hand, same tables", Kept::AsTheAdapter)];
+    for (name, kept) in by_hand {
+        let by_hand = runtime.block_on(ByHand::new(uri, &store, WRITERS * EACH, kept));
+        group.bench_function(name, |b| {
+            b.iter_custom(|rounds| {
+                runtime.block_on(async {
+                    let mut spent = Duration::ZERO;
+                    for _ in 0..rounds {
+                        n += 1;
+                        by_hand.seq.fetch_add(1, Ordering::Relaxed);
+                        let start = Instant::now();
+                        let tasks = (0..WRITERS).map(|w| {
+                            let by_hand = Arc::clone(&by_hand);
+                            tokio::spawn(async move {
+                                for at in w * EACH..(w + 1) * EACH {
+                                    by_hand.commit(w, at, n).await;
+                                }
+                            })
+                        });
+                        join_all(tasks.collect::<Vec<_>>()).await;
+                        spent += start.elapsed();
+                    }
+                    spent
+                })
+            });
+        });
+    }
     group.bench_function("apply", |b| {
         b.iter_custom(|rounds| {
             runtime.block_on(async {

@@ -26,6 +26,7 @@ pub use author::{AuthorSource, Surroundings};
 pub use call::{Answer, Session};
 pub use cfg_engine::config::scrub;
 pub use cfg_engine_mongodb::MongoApplication;
+pub use cfg_engine_postgres::PostgresApplication;
 pub use choose::{EnvSource, choose_env};
 pub use error::{ConnectError, PREVIEW};
 pub use file_names::record_file_stem;

@@ -214,7 +214,7 @@ impl StorageAdapter for PostgresAdapter {
             return Err(AdapterError::BatchTooLarge { records, limit });
         }
         // A task of its own: if the caller stops waiting, the batch is applied all the same.
-        let (shared, batch) = (Arc::clone(&self.shared), batch.clone());
+        let (shared, batch) = (Arc::clone(&self.shared), Arc::new(batch.clone()));
         let document_limit = self.capabilities.max_document_bytes;
         let task = tokio::spawn(async move { apply::apply(&shared, &batch, document_limit).await });
         // Without an answer the task was stopped in the middle.

@@ -25,11 +25,11 @@ use crate::errors::{
 use crate::heads::{self, seq_column};
 use crate::live::{self, Image, Native};
 use crate::prepare::{LiveStep, Prepared, RowWrite, live_step, others, prepare};
-use crate::returning;
 use crate::sql::{NOW_MS, Params, quoted};
 use crate::statement::{LIVE_PART, Statement, build, build_live_alone, id_names, is_mended, newest_tip};
 use crate::table::LiveTable;
 use crate::turn::Turn;
+use crate::{returning, single};
 
 /// How often a batch is tried again where the server asks for it, or a table has changed.
 const ATTEMPTS: u32 = 8;
@@ -37,7 +37,7 @@ const ATTEMPTS: u32 = 8;
 const CLOCK_TOLERANCE_MS: i64 = 2000;
 
 /// Applies a batch.
-pub(crate) async fn apply(shared: &Arc<Shared>, batch: &Batch, document_limit: usize) -> Result<(), AdapterError> {
+pub(crate) async fn apply(shared: &Arc<Shared>, batch: &Arc<Batch>, document_limit: usize) -> Result<(), AdapterError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -107,7 +107,8 @@ impl Applying<'_> {
     /// Writes the batch by one statement, if that can be done.
     async fn optimistic(&self, conn: Conn) -> Result<Tried, Failed> {
         let Some(steps) = self.steps_as_seen() else { return Ok(Tried::NotAsExpected) };
-        let Statement { sql, params } = build(&self.shared.names, self.prepared, &steps);
+        let Statement { sql, params } = single::build(&self.shared.names, self.prepared, &steps)
+            .unwrap_or_else(|| build(&self.shared.names, self.prepared, &steps));
         let error = match conn.rows(&sql, &params).await {
             Ok(rows) => {
                 let done = crate::read::number(&rows)? == 1;

@@ -42,6 +42,7 @@
 //! The layout of the engine's tables and its reasons are in `docs/decisions/0030-postgres-layout.md`.
 
 mod adapter;
+mod application;
 mod apply;
 mod array;
 mod as_of;
@@ -63,6 +64,7 @@ mod returning;
 mod row_shape;
 mod rule;
 mod schema;
+mod single;
 mod sql;
 mod statement;
 mod table;
@@ -70,4 +72,5 @@ mod tls;
 mod turn;
 
 pub use adapter::PostgresAdapter;
+pub use application::PostgresApplication;
 pub use options::PostgresOptions;

@@ -20,7 +20,7 @@ use crate::{doc_shape, moment, row_shape};
 
 /// A batch, ready to be written.
 pub(crate) struct Prepared {
-    pub(crate) batch: Batch,
+    pub(crate) batch: Arc<Batch>,
     /// In the order of the batch's changes.
     pub(crate) changes: Vec<PreparedChange>,
     /// The texts of the objects' bodies, in the order of the batch's writes.
@@ -65,7 +65,7 @@ pub(crate) struct EntryRow {
 ///
 /// What the store cannot hold, and what no gate would have let through.
 pub(crate) fn prepare(
-    batch: &Batch,
+    batch: &Arc<Batch>,
     catalog: &Catalog,
     mut before: HashMap<RecordKey, Returning>,
     document_limit: usize,
@@ -93,7 +93,7 @@ pub(crate) fn prepare(
     Ok(Prepared {
         changes: batch.changes().iter().map(change).collect::<Result<_, _>>()?,
         bodies: batch.objects().iter().map(|write| write.body.as_ref().map(Value::to_interchange)).collect(),
-        batch: batch.clone(),
+        batch: Arc::clone(batch),
     })
 }
 
@@ -240,7 +240,7 @@ pub(crate) fn live_step(
     let rule = || AdapterError::LiveRule { record: record.clone() };
     let write = match (&change.live, seen) {
         (LiveWrite::Leave, _) => RowWrite::None,
-        (LiveWrite::Update(changes), Some(image)) => update(table, change, image, changes, prepared.before.as_ref())?,
+        (LiveWrite::Update(changes), Some(image)) => update(table, change, image, changes, prepared)?,
         (LiveWrite::Delete, Some(_)) => RowWrite::Delete,
         (LiveWrite::Update(_) | LiveWrite::Delete, None) => return Err(stale()),
         (LiveWrite::Seed(_), Some(_)) => return Err(rule()),
@@ -272,11 +272,15 @@ fn update(
     change: &Change,
     image: &Image,
     changes: &[PathChange],
-    before: Option<&Returning>,
+    prepared: &PreparedChange,
 ) -> Result<RowWrite, AdapterError> {
+    let before = prepared.before.as_ref();
     let written = match (&image.native, table.doc) {
         (Native::Doc(text), Some(at)) => {
-            let edited = edit_doc(text, changes, before).map_err(|_| misapplied(change, image))?;
+            let edited = match entered(change, text, changes, prepared) {
+                Some(edited) => edited.to_owned(),
+                None => edit_doc(text, changes, before).map_err(|_| misapplied(change, image))?,
+            };
             if *edited == **text { BTreeMap::new() } else { BTreeMap::from([(at, Some(edited))]) }
         }
         (Native::Row(cells), None) if cells.len() == table.columns.len() => {
@@ -285,6 +289,19 @@ fn update(
         _ => return Err(AdapterError::StaleLive { record: change.record.clone() }),
     };
     Ok(if written.is_empty() { RowWrite::None } else { RowWrite::Set(written) })
+}
+
+/// The document's text in the new entry, where that is made by the same changes of the same text.
+fn entered<'p>(
+    change: &Change,
+    text: &Arc<str>,
+    changes: &[PathChange],
+    prepared: &'p PreparedChange,
+) -> Option<&'p str> {
+    let StoredDoc::Edited { image, changes: entered } = &change.entries.last()?.doc else { return None };
+    let Native::Doc(seen) = &image.get::<Image>()?.native else { return None };
+    let same = Arc::ptr_eq(seen, text) && entered.as_slice() == changes;
+    same.then(|| prepared.entries.last()?.doc.as_deref())?
 }
 
 /// Edits a document's text; what then reads as it did once takes the text that it had.

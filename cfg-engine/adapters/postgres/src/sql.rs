@@ -51,10 +51,15 @@ pub(crate) struct Params {
 impl Params {
     /// Adds a parameter and returns its mark.
     pub(crate) fn add(&mut self, value: impl ToSql + Send + Sync + 'static, kind: Type) -> String {
-        self.values.push(Hidden(Box::new(value)));
-        let mark = format!("${}::{}", self.values.len(), name_of(&kind));
-        self.types.push(kind);
+        let mark = format!("${}::{}", self.values.len() + 1, name_of(&kind));
+        self.push(value, kind);
         mark
+    }
+
+    /// Adds a parameter whose mark is known.
+    pub(crate) fn push(&mut self, value: impl ToSql + Send + Sync + 'static, kind: Type) {
+        self.values.push(Hidden(Box::new(value)));
+        self.types.push(kind);
     }
 
     pub(crate) fn text(&mut self, value: impl Into<String>) -> String {

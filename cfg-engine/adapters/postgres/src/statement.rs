@@ -8,6 +8,7 @@
 //! Its text depends on what kinds of changes there are and not on how many, so that it can stay prepared.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cfg_engine::adapter::{Change, ExpectedHead, ExpectedVersion, ObjectGuard};
 use cfg_engine::history::{Ends, Timestamp};
@@ -28,7 +29,7 @@ pub(crate) const CLOCK_TOLERANCE: &str = "interval '2 seconds'";
 
 /// A statement and its parameters.
 pub(crate) struct Statement {
-    pub(crate) sql: String,
+    pub(crate) sql: Arc<str>,
     pub(crate) params: Params,
 }
 
@@ -227,38 +228,19 @@ impl Builder<'_> {
         ));
     }
 
-    /// Objects that are compared and not written: in the statement's own snapshot, without a lock.
     fn guarded_objects(&mut self, prepared: &Prepared) {
-        let guards = prepared.batch.guards();
-        if guards.is_empty() {
-            return;
+        if !prepared.batch.guards().is_empty() {
+            let (kinds, names, versions) = guards(prepared);
+            let (kinds, names) = (self.params.texts(kinds), self.params.texts(names));
+            let versions = self.numbers(versions);
+            self.conditions.push(guarded_objects_sql(self.names, &kinds, &names, &versions));
         }
-        let kinds = self.params.texts(guards.iter().map(|g| g.key.kind.clone()).collect::<Vec<_>>());
-        let names = self.params.texts(guards.iter().map(|g| g.key.name.clone()).collect::<Vec<_>>());
-        let version = |guard: &ObjectGuard| match guard.expected {
-            ExpectedVersion::Absent => None,
-            ExpectedVersion::At(version) => Some(i64::try_from(version).unwrap_or(i64::MAX)),
-        };
-        let versions = self.numbers(guards.iter().map(version).collect::<Vec<_>>());
-        self.conditions.push(format!(
-            "NOT EXISTS (SELECT 1 FROM unnest({kinds}, {names}, {versions}) g(kind, name, version) LEFT JOIN {} x \
-             ON x.kind = g.kind AND x.name = g.name AND x.body IS NOT NULL \
-             WHERE x.version IS DISTINCT FROM g.version)",
-            self.names.objects
-        ));
     }
 
-    /// The batch's time: at most 2 s behind the store's clock, and at most 2 s ahead of it unless it is
-    /// exactly a tip plus 1 ms (the store's clock stepped back).
     fn clock(&mut self, prepared: &Prepared) {
         let at = self.params.instant(prepared.batch.recorded_at());
-        let follows_tip = self
-            .params
-            .add(newest_tip(prepared).map(|t| t.plus_millis(1)) == Some(prepared.batch.recorded_at()), Type::BOOL);
-        let now = "date_trunc('milliseconds', clock_timestamp())";
-        self.conditions.push(format!(
-            "{at} >= {now} - {CLOCK_TOLERANCE} AND ({follows_tip} OR {at} <= {now} + {CLOCK_TOLERANCE})"
-        ));
+        let follows_tip = self.params.add(follows_tip(prepared), Type::BOOL);
+        self.conditions.push(clock_sql(&at, &follows_tip));
     }
 
     /// Locks the live rows that are expected, and makes sure that there are no others.
@@ -340,7 +322,10 @@ impl Builder<'_> {
         }
     }
 
+    /// Writes entries. The intervals that end are ended first, which the order of the counts decides: so old
+    /// and new never overlap, and the constraint is not looked at a second time when the transaction ends.
     fn entries(&mut self, prepared: &Prepared) {
+        self.closed(prepared);
         let history = &self.names.history;
         let rows: Vec<(usize, &EntryRow)> = prepared
             .changes
@@ -390,7 +375,6 @@ impl Builder<'_> {
             ));
             self.counts.push(("entries", "entered".to_owned(), count));
         }
-        self.closed(prepared);
     }
 
     /// Changes entries that are there: the ends of intervals, and git shas that are added.
@@ -677,14 +661,50 @@ impl Builder<'_> {
         let mut checks = String::new();
         for (part, cte, count) in &self.counts {
             checks.push_str(&format!(
-                " WHEN (SELECT count(*) FROM {cte}) <> {count} THEN ('{MISMATCH} {part} ' || (SELECT count(*) FROM {cte}))::int8"
+                " WHEN (SELECT count(*) FROM {cte}) <> {count} THEN ('{MISMATCH} {part} ' || clock_timestamp())::int8"
             ));
         }
         let done = "(SELECT count(*) FROM ok)";
         let sql =
             format!("WITH {} SELECT {done}, CASE WHEN {done} = 0 THEN 0{checks} ELSE 1 END", self.ctes.join(", "));
-        Statement { sql, params: self.params }
+        Statement { sql: sql.into(), params: self.params }
     }
+}
+
+/// The objects that are compared and not written: kinds, names, and versions (none where there must be none).
+pub(crate) fn guards(prepared: &Prepared) -> (Vec<String>, Vec<String>, Vec<Option<i64>>) {
+    let guards = prepared.batch.guards();
+    let version = |guard: &ObjectGuard| match guard.expected {
+        ExpectedVersion::Absent => None,
+        ExpectedVersion::At(version) => Some(i64::try_from(version).unwrap_or(i64::MAX)),
+    };
+    (
+        guards.iter().map(|guard| guard.key.kind.clone()).collect(),
+        guards.iter().map(|guard| guard.key.name.clone()).collect(),
+        guards.iter().map(version).collect(),
+    )
+}
+
+/// SQL that compares them: in the statement's own snapshot, without a lock.
+pub(crate) fn guarded_objects_sql(names: &Names, kinds: &str, keys: &str, versions: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT 1 FROM unnest({kinds}, {keys}, {versions}) g(kind, name, version) LEFT JOIN {} x \
+         ON x.kind = g.kind AND x.name = g.name AND x.body IS NOT NULL \
+         WHERE x.version IS DISTINCT FROM g.version)",
+        names.objects
+    )
+}
+
+/// SQL that compares the batch's time with the store's clock: at most 2 s behind it, and at most 2 s ahead of
+/// it unless the time follows a tip.
+pub(crate) fn clock_sql(at: &str, follows_tip: &str) -> String {
+    let now = "date_trunc('milliseconds', clock_timestamp())";
+    format!("{at} >= {now} - {CLOCK_TOLERANCE} AND ({follows_tip} OR {at} <= {now} + {CLOCK_TOLERANCE})")
+}
+
+/// Whether the batch's time is exactly a tip plus 1 ms: the store's clock stepped back.
+pub(crate) fn follows_tip(prepared: &Prepared) -> bool {
+    newest_tip(prepared).map(|tip| tip.plus_millis(1)) == Some(prepared.batch.recorded_at())
 }
 
 /// Whether a repair writes the head from what the entries say.

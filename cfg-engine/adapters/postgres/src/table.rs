@@ -13,6 +13,7 @@ use crate::column::{Cell, Column, Default, Kind, Writer};
 use crate::connection::{Conn, fixed_settings};
 use crate::errors::{OrAdapterError, setup};
 use crate::rule::Rule;
+use crate::single;
 use crate::sql::{Params, literal, quoted};
 
 /// A collection's live table: its columns, and how a row is found.
@@ -35,6 +36,8 @@ pub(crate) struct LiveTable {
     pub(crate) fingerprint: Option<String>,
     /// A condition that makes every column print its one text; `TRUE` where that needs none.
     pub(crate) settings: String,
+    /// The statements that were written for changes of one record.
+    pub(crate) single: single::Texts,
 }
 
 struct Relation {
@@ -83,6 +86,7 @@ impl LiveTable {
             fingerprint_sql,
             fingerprint,
             settings,
+            single: single::Texts::default(),
         })
     }
 

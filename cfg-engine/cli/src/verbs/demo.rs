@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use cfg_engine::document::{Extended, Object};
 use cfg_engine::history::Timestamp;
 use cfg_engine::{Error, Value};
-use cfg_engine_connect::MongoApplication;
+use cfg_engine_connect::{MongoApplication, PostgresApplication};
 use clap::ValueEnum;
 use rusqlite::Connection;
 
@@ -22,13 +22,13 @@ pub(crate) struct Args {
     /// The kind of database
     #[arg(long, value_name = "KIND", default_value = "sqlite")]
     database: DatabaseName,
-    /// The server, for MongoDB: a database of its own is made there, and dropped again
+    /// The server, for MongoDB and PostgreSQL: a database of its own is made there, and dropped again
     #[arg(
         long,
         value_name = "URI",
-        env = "DEMO_MONGODB_URI",
+        env = "DEMO_URI",
         hide_env_values = true,
-        required_if_eq("database", "mongodb")
+        required_if_eq_any([("database", "mongodb"), ("database", "postgres")])
     )]
     uri: Option<String>,
     /// Work in this new folder and keep it
@@ -41,10 +41,12 @@ enum DatabaseName {
     Sqlite,
     #[value(alias = "mongo")]
     Mongodb,
+    #[value(alias = "postgresql")]
+    Postgres,
 }
 
 /// The variable by which the demo's own commands find the server.
-const URI: &str = "DEMO_MONGODB_URI";
+const URI: &str = "DEMO_URI";
 
 /// The application's own table, as it was before anybody thought of versions.
 const TABLE: &str = "
@@ -54,6 +56,15 @@ INSERT INTO agent_configs VALUES
   ('reviewer', '{\"model\": \"large\", \"strict\": true, \"instructions\": \"Read the plan.\\nName what is missing.\\n\"}'),
   ('writer',   '{\"model\": \"small\", \"max_words\": 400}');
 ";
+
+/// The same on a server.
+const POSTGRES_TABLE: &str = r#"
+CREATE TABLE agent_configs (config_id text PRIMARY KEY, doc jsonb NOT NULL);
+INSERT INTO agent_configs VALUES
+  ('planner',  '{"model": "large", "temperature": 0.2, "tools": ["search", "calendar"]}'),
+  ('reviewer', '{"model": "large", "strict": true, "instructions": "Read the plan.\nName what is missing.\n"}'),
+  ('writer',   '{"model": "small", "max_words": 400}');
+"#;
 
 /// The application's own collection: the documents, and how somebody types them into the server's shell.
 const DOCUMENTS: &str = r#"[
@@ -111,15 +122,33 @@ fn folder(keep: Option<&Path>) -> Result<(PathBuf, Option<tempfile::TempDir>), E
 /// The application, which knows nothing of the tool.
 enum App {
     Sqlite(Connection),
-    Mongo { application: MongoApplication, uri: String, db: String },
+    Mongo {
+        application: MongoApplication,
+        uri: String,
+        db: String,
+    },
+    /// `server` makes and drops the database in which the application lives.
+    Postgres {
+        application: PostgresApplication,
+        uri: String,
+        server: PostgresApplication,
+        db: String,
+    },
 }
 
 impl App {
     async fn open(args: &Args, dir: &Path) -> Result<Self, Error> {
+        let unique = dir.file_name().map(|name| name.to_string_lossy().replace(['.', '-'], "_"));
+        let db = format!("cfg_demo_{}", unique.unwrap_or_default());
         match (args.database, &args.uri) {
+            (DatabaseName::Postgres, Some(uri)) => {
+                let db = db.to_ascii_lowercase();
+                let server = PostgresApplication::connect(uri).await?;
+                let uri = server.create_database(uri, &db).await?;
+                let application = PostgresApplication::connect(&uri).await?;
+                Ok(App::Postgres { application, uri, server, db })
+            }
             (DatabaseName::Mongodb, Some(uri)) => {
-                let unique = dir.file_name().map(|name| name.to_string_lossy().replace(['.', '-'], "_"));
-                let db = format!("cfg_demo_{}", unique.unwrap_or_default());
                 let application = MongoApplication::connect(uri, &db).await?;
                 Ok(App::Mongo { application, uri: uri.clone(), db })
             }
@@ -135,8 +164,9 @@ impl App {
         match self {
             App::Sqlite(_) => vec!["--database", "sqlite", "--path", "app.db"],
             App::Mongo { db, .. } => {
-                vec!["--database", "mongodb", "--uri", "env:DEMO_MONGODB_URI", "--db", db]
+                vec!["--database", "mongodb", "--uri", "env:DEMO_URI", "--db", db]
             }
+            App::Postgres { .. } => vec!["--database", "postgres", "--uri", "env:DEMO_URI"],
         }
     }
 
@@ -154,6 +184,10 @@ impl App {
                 self.command(&format!(r#"{{"insert": "agent_configs", "documents": {DOCUMENTS}}}"#)).await?;
                 Ok(format!("db.agent_configs.insertMany({DOCUMENTS})"))
             }
+            App::Postgres { application, .. } => {
+                application.run(POSTGRES_TABLE).await?;
+                Ok(POSTGRES_TABLE.to_owned())
+            }
         }
     }
 
@@ -168,6 +202,12 @@ impl App {
                 let update = r#"{"q": {"_id": "planner"}, "u": {"$set": {"model": "huge"}}}"#;
                 self.command(&format!(r#"{{"update": "agent_configs", "updates": [{update}]}}"#)).await?;
                 Ok(r#"db.agent_configs.updateOne({ _id: "planner" }, { $set: { model: "huge" } })"#.to_owned())
+            }
+            App::Postgres { application, .. } => {
+                let update = "UPDATE agent_configs SET doc = jsonb_set(doc, '{model}', '\"huge\"') \
+                              WHERE config_id = 'planner';";
+                application.run(update).await?;
+                Ok(update.to_owned())
             }
         }
     }
@@ -188,6 +228,11 @@ impl App {
                 let found = first.ok_or_else(|| failed(&format!("the application finds no {field} of {id}")))?;
                 Ok(found.as_str().map_or_else(|| found.to_json(), str::to_owned))
             }
+            App::Postgres { application, .. } => {
+                let sql = "SELECT doc ->> $2 FROM agent_configs WHERE config_id = $1";
+                let found = application.ask(sql, &[id, field]).await?;
+                found.ok_or_else(|| failed(&format!("the application finds no {field} of {id}")))
+            }
         }
     }
 
@@ -204,6 +249,10 @@ impl App {
                 },
                 _ => None,
             },
+            App::Postgres { application, .. } => {
+                let form = r#"YYYY-MM-DD"T"HH24:MI:SS.MS"Z""#;
+                application.ask("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', $1)", &[form]).await?
+            }
         };
         now.ok_or_else(|| failed("the database does not tell the time"))
     }
@@ -212,12 +261,13 @@ impl App {
         match self {
             App::Sqlite(_) => Ok(()),
             App::Mongo { application, .. } => Ok(application.drop_database().await?),
+            App::Postgres { server, db, .. } => Ok(server.drop_database(db).await?),
         }
     }
 
     fn prompt(&self) -> &'static str {
         match self {
-            App::Sqlite(_) => "sql>",
+            App::Sqlite(_) | App::Postgres { .. } => "sql>",
             App::Mongo { .. } => "mongo>",
         }
     }
@@ -252,11 +302,11 @@ impl<'c> Demo<'c> {
 
     /// Tells the story; any step that does not do what it says ends it.
     async fn tell(&self) -> Result<Vec<Object>, Error> {
-        let place = if matches!(self.app, App::Sqlite(_)) { "table" } else { "collection" };
+        let place = if matches!(self.app, App::Mongo { .. }) { "collection" } else { "table" };
         self.say(&format!("An application reads its agents' settings from this {place}:"));
         self.typed(&self.app.create().await?);
         self.say(&format!("Put a history beside it. The application's {place} stays as it is."));
-        let id = if matches!(self.app, App::Sqlite(_)) { "config_id" } else { "_id" };
+        let id = if matches!(self.app, App::Mongo { .. }) { "_id" } else { "config_id" };
         let table = ["--table", "agent_configs", "--id-field", id];
         self.cfg(0, &[&["init"], &self.app.init_flags()[..], &table[..]].concat())?;
         self.cfg(0, &["import", "--all", "-m", "as we found it"])?;
@@ -312,7 +362,7 @@ impl<'c> Demo<'c> {
                 command.env_remove(name);
             }
         }
-        if let App::Mongo { uri, .. } = &self.app {
+        if let App::Mongo { uri, .. } | App::Postgres { uri, .. } = &self.app {
             command.env(URI, uri);
         }
         let done = command.env("CFG_AUTHOR", "you@example.com").output();
@@ -346,7 +396,7 @@ impl<'c> Demo<'c> {
         if !self.context.out.is_json() {
             self.context.out.report(&format!("\n{shown}"));
         }
-        let name = if matches!(self.app, App::Sqlite(_)) { "sql" } else { "mongo" };
+        let name = if matches!(self.app, App::Mongo { .. }) { "mongo" } else { "sql" };
         self.steps.borrow_mut().push(Object::new().with(name, statement.trim()));
     }
 

@@ -119,20 +119,30 @@ fn an_init_that_fails_leaves_nothing_behind() {
     assert!(!world.path().join(".cfg.toml").exists() && !world.path().join(".gitignore").exists(), "{}", ran.err);
 }
 
-#[test]
-fn the_demo_does_what_it_says_on_mongodb() {
-    let Ok(uri) = std::env::var("CFG_TEST_MONGODB_URI") else {
+/// Runs the demo on a server, if there is one: it says what was typed into it, and not where it is.
+fn the_demo_on(database: &str, variable: &str, typed: &str) {
+    let Ok(uri) = std::env::var(variable) else {
         use std::io::Write as _;
-        let skipped = "demo: SKIPPED LOUDLY, no server; type: eval \"$(tests/servers/mongodb up)\"\n";
+        let skipped = format!("demo: SKIPPED LOUDLY, no server; type: eval \"$(tests/servers/{database} up)\"\n");
         std::io::stderr().write_all(skipped.as_bytes()).expect("standard error");
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "the demo must run on MongoDB here");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "the demo must run on {database} here");
         return;
     };
     let world = World::with(None, "");
-    let out = world.ok(&["demo", "--database", "mongodb", "--uri", &uri]);
-    assert!(out.contains("mongo> db.agent_configs.updateOne"), "{out}");
+    let out = world.ok(&["demo", "--database", database, "--uri", &uri]);
+    assert!(out.contains(typed), "{out}");
     assert!(out.contains("everything is as it was written"), "{out}");
     assert!(!out.contains(&uri), "the uri is shown nowhere");
-    let told = world.json("demo", 0, &["demo", "--database", "mongodb", "--uri", &uri]);
+    let told = world.json("demo", 0, &["demo", "--database", database, "--uri", &uri]);
     assert!(told["dir"].is_null() && told["steps"].as_array().is_some_and(|steps| steps.len() > 10));
+}
+
+#[test]
+fn the_demo_does_what_it_says_on_mongodb() {
+    the_demo_on("mongodb", "CFG_TEST_MONGODB_URI", "mongo> db.agent_configs.updateOne");
+}
+
+#[test]
+fn the_demo_does_what_it_says_on_postgres() {
+    the_demo_on("postgres", "CFG_TEST_POSTGRES_URI", "sql> UPDATE agent_configs SET doc = jsonb_set");
 }
