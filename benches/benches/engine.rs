@@ -180,6 +180,8 @@ fn corpus(criterion: &mut Criterion, runtime: &Runtime) {
     let loaded = tempfile::tempdir().expect("a folder");
     let project = load(loaded.path());
     let db = rusqlite::Connection::open(loaded.path().join("corpus.db")).expect("the database");
+    // The bare query gets the index that suits it best; the engine does without it.
+    db.execute_batch("CREATE INDEX bare_valid ON config_history (valid_from, valid_to)").expect("an index");
     let at = Timestamp::parse("2023-06-07").expect("a date");
     group.bench_function("as-of, bare query with documents", |b| {
         b.iter(|| {

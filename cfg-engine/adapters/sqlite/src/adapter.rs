@@ -81,8 +81,8 @@ impl SqliteAdapter {
         capabilities.max_batch_records = MAX_BATCH_RECORDS;
         // BLOB columns; `check_document` says which column can hold what.
         capabilities.extended_types = collections.iter().any(|collection| collection.shape == Shape::Row);
-        let readers = Readers::new(Arc::clone(&shared), first);
         let writer = Writer::new(Arc::clone(&shared));
+        let readers = Readers::new(Arc::clone(&shared), first, writer.conn());
         Ok(SqliteAdapter { capabilities, collections, shared, readers, writer })
     }
 

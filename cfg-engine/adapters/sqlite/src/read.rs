@@ -243,8 +243,9 @@ impl<'c> Reader<'c> {
         }
         let names = &self.conn.shared.names;
         let sql = format!(
+            // A parameter that an outer join's conditions name is a reason to compile the statement anew each time.
             "SELECT k.value, {} FROM json_each(?1) k \
-             CROSS JOIN {} r ON r.env = ?2 AND r.collection = ?3 AND r.id_key = k.value \
+             CROSS JOIN {} r ON r.env = (SELECT ?2) AND r.collection = (SELECT ?3) AND r.id_key = k.value \
              LEFT JOIN {} h ON h.record_no = r.record_no",
             heads::COLUMNS,
             names.records,

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::{Conn, Purpose, Shared};
 use crate::errors::{storage, worker_stopped};
+use crate::writer::OwnConn;
 
 /// How many idle threads are kept.
 const IDLE: usize = 4;
@@ -48,14 +49,15 @@ pub(crate) struct Readers {
     idle: Arc<Mutex<Vec<Sender<Task>>>>,
     /// The connection that was open before the first thread.
     first: Mutex<Option<Conn>>,
-    /// The connection for reads of a few records.
+    /// The connection for reads of a few records while the one that writes is not to be had.
     near: Mutex<Option<Conn>>,
+    writing: OwnConn,
 }
 
 impl Readers {
     /// Starts with one connection that is open already; its thread starts with the first read.
-    pub(crate) fn new(shared: Arc<Shared>, first: Conn) -> Self {
-        Readers { shared, idle: Arc::default(), first: Mutex::new(Some(first)), near: Mutex::default() }
+    pub(crate) fn new(shared: Arc<Shared>, first: Conn, writing: OwnConn) -> Self {
+        Readers { shared, idle: Arc::default(), first: Mutex::new(Some(first)), near: Mutex::default(), writing }
     }
 
     fn run(&self, job: Job) -> Result<(), AdapterError> {
@@ -114,6 +116,15 @@ impl Readers {
     /// Runs a small read here and now; `None` where somebody else has the connection, or where the read
     /// fails or would have to wait: then a thread of its own says why, or waits.
     fn read_near<T>(&self, read: &Read<T>) -> Option<Vec<T>> {
+        if let Ok(writing) = self.writing.try_lock()
+            && let Some(conn) = &*writing
+        {
+            conn.db.busy_timeout(Duration::ZERO).ok()?;
+            let rows = collect(conn, read);
+            // Without its patience the next write would fail where it should wait.
+            conn.db.busy_timeout(self.shared.options.busy_timeout).ok()?;
+            return rows;
+        }
         let mut near = self.near.try_lock().ok()?;
         if near.is_none() {
             let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -121,10 +132,14 @@ impl Readers {
             conn.db.busy_timeout(Duration::ZERO).ok()?;
             *near = Some(conn);
         }
-        let mut sink = Sink { chunk: Vec::new(), bytes: 0, sender: None };
-        read(near.as_ref()?, &mut sink).ok()?;
-        Some(sink.chunk)
+        collect(near.as_ref()?, read)
     }
+}
+
+fn collect<T>(conn: &Conn, read: &Read<T>) -> Option<Vec<T>> {
+    let mut sink = Sink { chunk: Vec::new(), bytes: 0, sender: None };
+    read(conn, &mut sink).ok()?;
+    Some(sink.chunk)
 }
 
 /// Runs one job; returns whether the thread can go on.

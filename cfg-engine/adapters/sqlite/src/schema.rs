@@ -75,9 +75,8 @@ fn pieces(names: &Names) -> Vec<Piece> {
             ),
         ),
         index("UNIQUE INDEX", "seq", "(record_no, seq)"),
-        index("INDEX", "valid", "(record_no, valid_from, seq)"),
-        index("INDEX", "valid_to", "(valid_to, valid_from, record_no)"),
-        index("INDEX", "valid_from", "(valid_from, valid_to, record_no)"),
+        // What closes an entry touches none of these but the one of recorded time.
+        index("INDEX", "valid", "(record_no, valid_from, seq, op)"),
         index("INDEX", "recorded_at", "(recorded_at, superseded_at, record_no)"),
         index("INDEX", "estimated", "(valid_from, record_no) WHERE valid_from_estimated = 1"),
         index("INDEX", "git_shas", "(record_no) WHERE git_shas IS NOT NULL"),

@@ -2,7 +2,7 @@
 //! next one, each in a savepoint of its own, so that a stale batch fails alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use cfg_engine::adapter::AdapterError;
@@ -30,8 +30,13 @@ type Reply<T> = oneshot::Sender<Result<T, AdapterError>>;
 /// The thread that writes. It starts with the first write.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
+    conn: OwnConn,
     thread: Mutex<Option<Thread>>,
 }
+
+/// The connection that writes, while nobody writes: what was just written is in its cache, so a read of a few
+/// records is quickest there.
+pub(crate) type OwnConn = Arc<Mutex<Option<Conn>>>;
 
 struct Thread {
     jobs: mpsc::UnboundedSender<Job>,
@@ -40,7 +45,11 @@ struct Thread {
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Writer { shared, thread: Mutex::new(None) }
+        Writer { shared, conn: OwnConn::default(), thread: Mutex::new(None) }
+    }
+
+    pub(crate) fn conn(&self) -> OwnConn {
+        Arc::clone(&self.conn)
     }
 
     /// Applies a batch. If the caller stops waiting, the batch is applied all the same.
@@ -62,7 +71,7 @@ impl Writer {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let running = match thread.take().filter(|thread| !thread.handle.is_finished()) {
             Some(running) => running,
-            None => Thread::start(&self.shared)?,
+            None => Thread::start(&self.shared, &self.conn)?,
         };
         let sent = running.jobs.send(job);
         *thread = Some(running);
@@ -82,21 +91,21 @@ impl Drop for Writer {
 }
 
 impl Thread {
-    fn start(shared: &Arc<Shared>) -> Result<Self, AdapterError> {
+    fn start(shared: &Arc<Shared>, conn: &OwnConn) -> Result<Self, AdapterError> {
         let (jobs, queue) = mpsc::unbounded_channel();
-        let shared = Arc::clone(shared);
+        let (shared, conn) = (Arc::clone(shared), Arc::clone(conn));
         let handle = std::thread::Builder::new()
             .name("cfg-sqlite-write".to_owned())
-            .spawn(move || work(&shared, queue))
+            .spawn(move || work(&shared, &conn, queue))
             .map_err(|_| storage("cannot start a thread"))?;
         Ok(Thread { jobs, handle })
     }
 }
 
-fn work(shared: &Arc<Shared>, mut queue: mpsc::UnboundedReceiver<Job>) {
-    let mut conn: Option<Conn> = None;
+fn work(shared: &Arc<Shared>, conn: &OwnConn, mut queue: mpsc::UnboundedReceiver<Job>) {
     let mut ahead: Option<Job> = None;
     while let Some(job) = ahead.take().or_else(|| queue.blocking_recv()) {
+        let mut conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match conn.take() {
             Some(conn) => Ok(conn),
             None => Conn::open(shared, Purpose::Write),
@@ -105,16 +114,17 @@ fn work(shared: &Arc<Shared>, mut queue: mpsc::UnboundedReceiver<Job>) {
             Job::EnsureSchema(reply) => {
                 let outcome = opened.and_then(|opened| {
                     let created = use_wal(&opened).and_then(|()| guarded(|| schema::ensure(&opened)));
-                    conn = kept(opened);
+                    *conn = kept(opened);
                     created
                 });
+                drop(conn);
                 let _ = reply.send(outcome);
             }
             Job::Apply(batch, reply) => {
                 let mut group = vec![(batch, reply)];
                 ahead = fill(&mut group, &mut queue);
                 match opened {
-                    Ok(opened) => conn = write_group(opened, group),
+                    Ok(opened) => write_group(opened, group, conn),
                     Err(error) => {
                         for (_, reply) in group {
                             let _ = reply.send(Err(error.clone()));
@@ -183,8 +193,8 @@ enum Ended {
     Lost,
 }
 
-/// Writes a group and answers each of its batches. Returns the connection, if it is still good.
-fn write_group(conn: Conn, group: Vec<Queued>) -> Option<Conn> {
+/// Writes a group, puts the connection back if it is still good, and answers each of the batches.
+fn write_group(conn: Conn, group: Vec<Queued>, mut back: MutexGuard<'_, Option<Conn>>) {
     let batches: Vec<&Prepared> = group.iter().map(|(batch, _)| &**batch).collect();
     let outcomes = match transaction(&conn, &batches) {
         Ended::Decided(outcomes) => outcomes,
@@ -192,12 +202,12 @@ fn write_group(conn: Conn, group: Vec<Queued>) -> Option<Conn> {
     };
     // After a failed write of the log the next batch starts with a connection that reads it anew.
     let unknown = outcomes.iter().any(|outcome| matches!(outcome, Err(AdapterError::UnknownOutcome)));
-    let conn = if unknown { None } else { kept(conn) };
+    *back = if unknown { None } else { kept(conn) };
+    drop(back);
     for ((_, reply), outcome) in group.into_iter().zip(outcomes) {
         // Nobody may be waiting any more.
         let _ = reply.send(outcome);
     }
-    conn
 }
 
 /// Writes one batch in a transaction of its own.
