@@ -11,16 +11,39 @@ async fn records(results: &mut Results) {
         pair("commit", Work::Commit(1), Work::Write(1)),
         pair("status", Work::Status, Work::ReadAll),
         pair("as-of, the list", Work::AsOf(false), Work::ReadAsOf(false)),
-        alone("tag, ten records after the last", Work::Tag(10)),
     ];
+    // After the others: rows show their tags.
+    let tag = [alone("tag, ten records after the last", Work::Tag(10))];
     let sizes = [100, 1_000, 10_000, 100_000];
     for records in &sizes[..if results.quick { 3 } else { 4 }] {
         for kind in Kind::here() {
             let mut stage = Stage::new(kind, *records, 512, Filled::Imported).await;
             results.note(kind, &mut stage).await;
             results.measure("records", kind, *records as f64, &mut stage, &pairs).await;
+            results.measure("records", kind, *records as f64, &mut stage, &tag).await;
             stage.close().await;
         }
+    }
+}
+
+async fn tags(results: &mut Results) {
+    let pairs = [
+        alone("as-of, the list of 1,000", Work::AsOf(false)),
+        alone("as-of of one", Work::AsOfOne),
+        alone("status of 1,000", Work::Status),
+    ];
+    for kind in Kind::here() {
+        let mut stage = Stage::new(kind, 1_000, 512, Filled::Imported).await;
+        let mut there = 0;
+        // The first point stands for a store without tags.
+        for tags in if results.quick { [0, 10, 30] } else { [0, 10, 100] } {
+            while there < tags {
+                stage.run(Work::Tag(10)).await;
+                there += 1;
+            }
+            results.measure("tags", kind, f64::from(tags), &mut stage, &pairs).await;
+        }
+        stage.close().await;
     }
 }
 
@@ -86,6 +109,7 @@ fn main() {
     let mut results = Results::new("growth");
     runtime.block_on(async {
         records(&mut results).await;
+        tags(&mut results).await;
         versions(&mut results).await;
         sizes(&mut results).await;
         round_trips(&mut results).await;
