@@ -14,6 +14,7 @@ use crate::connection::{Conn, Purpose, Shared};
 use crate::options::SqliteOptions;
 use crate::prepare::{Prepared, PreparedObject};
 use crate::readers::{Readers, Sink};
+use crate::writer::OwnConn;
 use crate::{as_of, entries, read, schema, writer};
 
 struct Opened {
@@ -195,7 +196,7 @@ fn a_full_disk_writes_nothing_and_says_so() {
 #[test]
 fn a_panic_in_a_worker_is_an_error_of_its_read_alone() {
     let opened = open(10, Shape::Doc);
-    let readers = Readers::new(std::sync::Arc::clone(&opened.conn.shared), opened.conn);
+    let readers = Readers::new(std::sync::Arc::clone(&opened.conn.shared), opened.conn, OwnConn::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let outcome = runtime.block_on(readers.ask(|_| -> Result<(), AdapterError> { panic!("a bug") }));
     assert!(matches!(outcome, Err(AdapterError::Storage { .. })), "{outcome:?}");
@@ -209,7 +210,7 @@ fn a_dropped_adapter_leaves_no_thread_and_no_connection() {
     let opened = open(3, Shape::Doc);
     let shared = std::sync::Arc::clone(&opened.conn.shared);
     let first = Conn::open(&shared, Purpose::Read).unwrap();
-    let readers = Readers::new(std::sync::Arc::clone(&shared), first);
+    let readers = Readers::new(std::sync::Arc::clone(&shared), first, OwnConn::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for _ in 0..3 {
         let reads = (0..6).map(|_| readers.ask(|conn| conn.clock()));
