@@ -60,7 +60,7 @@ impl Results {
     /// Measures the pairs of one point in turns, until each has its share of time.
     #[expect(clippy::print_stderr, reason = "it takes minutes: says how far it is")]
     pub async fn measure(&mut self, series: &str, kind: Kind, x: f64, stage: &mut Stage, pairs: &[Pair]) {
-        let (share, least, most) = if self.quick { (0.15, 3, 15) } else { (1.0, 5, 40) };
+        let (share, least, most) = if self.quick { (0.15, 3, 15) } else { (1.5, 5, 60) };
         let began = Instant::now();
         let mut gathered: Vec<[Vec<Sample>; 2]> = pairs.iter().map(|_| [Vec::new(), Vec::new()]).collect();
         let mut spent = vec![Duration::ZERO; pairs.len()];

@@ -133,9 +133,14 @@ impl App for Mongodb {
         let built = self.database.run_command(doc! { "buildInfo": 1 }).await.unwrap();
         let status = self.database.client().database("admin").run_command(doc! { "serverStatus": 1 }).await.unwrap();
         let engine = status.get_document("storageEngine").and_then(|engine| engine.get_str("name"));
+        let cache = status.get_document("wiredTiger").and_then(|tiger| tiger.get_document("cache"));
+        let cache = cache.ok().and_then(|cache| cache.get("maximum bytes configured"));
+        let cache = cache.and_then(|n| n.as_i64().or_else(|| n.as_i32().map(i64::from))).unwrap_or_default();
         vec![
             ("version", built.get_str("version").unwrap().to_owned()),
             ("storage engine", engine.unwrap_or("unknown").to_owned()),
+            ("cache", format!("{} MB", cache >> 20)),
+            ("replica set of", "one node".to_owned()),
             ("write concern", "majority, journaled".to_owned()),
         ]
     }

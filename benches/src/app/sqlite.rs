@@ -87,9 +87,12 @@ impl App for Sqlite {
 
     async fn as_of(&mut self, at: Timestamp, with_doc: bool) -> (Duration, usize) {
         let started = Instant::now();
-        let doc = if with_doc { ", doc" } else { "" };
+        let doc = if with_doc { ", h.doc" } else { "" };
+        // One look per record: what suits the indexes that are there best.
         let sql = format!(
-            "SELECT record_no, seq, oid, entry_id{doc} FROM config_history WHERE valid_to > ?1 AND valid_from <= ?1"
+            "SELECT h.record_no, h.seq, h.oid, h.entry_id{doc} FROM cfg_records r JOIN config_history h \
+             ON h.entry_no = (SELECT g.entry_no FROM config_history g WHERE g.record_no = r.record_no \
+             AND g.valid_from <= ?1 ORDER BY g.valid_from DESC, g.seq DESC LIMIT 1)"
         );
         let mut read = self.0.prepare_cached(&sql).unwrap();
         let mut rows = read.query([at.as_millis()]).unwrap();
