@@ -98,10 +98,6 @@ def measure():
     store.engine.import_records(None, message="baseline")
     found.update(many(store.engine, 10_000 / records))
     store.close()
-    store = Store(records, 1024)
-    store.engine.import_records(None, message="baseline")
-    found["status of 10,000"] = statistics.median(timed(store.engine.status) for _ in range(3)) * 10_000 / records
-    store.close()
     return found
 
 
