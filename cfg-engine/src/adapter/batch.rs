@@ -223,6 +223,9 @@ pub struct ObjectWrite {
     pub body: Option<Value>,
 }
 
+/// The kind of object that every batch guards: what the store says of an env.
+pub const ENV_OBJECT: &str = "env";
+
 /// An object that a batch does not write and that must be as expected: the same comparison as of one that
 /// it writes, in the same snapshot. A batch never both writes and guards one object.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
 pub use batch::{
-    Batch, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, LiveWrite, NativeImage, NewEntry, ObjectGuard,
-    ObjectKey, ObjectWrite, StoredDoc, TipRef,
+    Batch, Change, ENV_OBJECT, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, LiveWrite, NativeImage, NewEntry,
+    ObjectGuard, ObjectKey, ObjectWrite, StoredDoc, TipRef,
 };
 pub use capabilities::{Capabilities, Caveat};
 pub use check::{Mending, StoreFinding};

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 
 use super::fsck_record::{Recomputed, RecordCheck};
-use super::init::{ENV_OBJECT, registered};
+use super::init::registered;
 use super::pass::CollectionTrouble;
 use super::project::{Options, Progress, Project};
-use crate::adapter::{AdapterError, Detail, EntryQuery, HeadState, Live, Mending, Scope};
+use crate::adapter::{AdapterError, Detail, ENV_OBJECT, EntryQuery, HeadState, Live, Mending, Scope};
 use crate::document::{FieldPolicy, Object, Value};
 use crate::error::Error;
 use crate::history::{CollectionName, RecordKey, Seq};

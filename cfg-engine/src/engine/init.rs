@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::op_ids::op_id;
 use super::project::{Options, Project};
-use crate::adapter::{AdapterError, ExpectedVersion, Live, ObjectKey, ObjectWrite, Scope, StoredObject};
+use crate::adapter::{AdapterError, ENV_OBJECT, ExpectedVersion, Live, ObjectKey, ObjectWrite, Scope, StoredObject};
 use crate::config::{Policy, effective};
 use crate::document::{FieldPolicy, Object, Value};
 use crate::error::Error;
@@ -15,9 +15,6 @@ use crate::outcome::combined_exit;
 use crate::plan::gates::{EnvState, Keeper, OnRefusal, SecretGate, judge};
 use crate::plan::permit::Permit;
 use crate::plan::{Plan, Verb};
-
-/// The kind of the object that an env is bound by.
-pub const ENV_OBJECT: &str = "env";
 
 /// What [`Project::init`] did or would do.
 #[derive(Debug, Clone, Default)]

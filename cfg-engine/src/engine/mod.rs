@@ -58,7 +58,7 @@ pub use fsck::{Finding, FsckReport};
 pub use history_source::HistorySource;
 pub use import::Import;
 pub use import_history::{HistoryImport, HistoryReport};
-pub use init::{ENV_OBJECT, InitReport};
+pub use init::InitReport;
 pub use log::{AsOfEntry, Log, LogAxis};
 pub use manifest::{Tag, TagIndex, TagScope, Tagged};
 pub use op_ids::{OpIds, RandomOpIds};

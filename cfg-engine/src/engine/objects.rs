@@ -1,9 +1,8 @@
 //! Writing the engine's own documents: a plan of objects alone through the same gates.
 
-use super::init::ENV_OBJECT;
 use super::op_ids::op_id;
 use super::project::{Options, Project};
-use crate::adapter::{AdapterError, ExpectedVersion, ObjectKey, ObjectWrite};
+use crate::adapter::{AdapterError, ENV_OBJECT, ExpectedVersion, ObjectKey, ObjectWrite};
 use crate::document::{FieldPolicy, Oid, Value, oid};
 use crate::error::Error;
 use crate::plan::Verb;

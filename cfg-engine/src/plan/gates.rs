@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::permit::{Admission, Permit};
 use super::{Plan, PlannedChange, Verb};
-use crate::adapter::{ExpectedVersion, ObjectGuard, ObjectKey};
+use crate::adapter::{ENV_OBJECT, ExpectedVersion, ObjectGuard, ObjectKey};
 use crate::config::{CollectionConfig, OnSecret, Policy, ReasonRule, Settings};
 use crate::document::{FieldPolicy, Oid};
 use crate::error::Error;
@@ -118,7 +118,7 @@ pub(crate) fn clear(plan: Plan, keeper: Keeper<'_>) -> Result<(Cleared, Vec<(Rec
     let env = env.ok_or_else(gated)?;
     obeys(&plan, settings, &env.policy)?;
     // Whoever changes what the env asks for, changes the version, and this batch with it.
-    let key = ObjectKey { kind: crate::engine::ENV_OBJECT.to_owned(), name: settings.env.to_string() };
+    let key = ObjectKey { kind: ENV_OBJECT.to_owned(), name: settings.env.to_string() };
     let is_env = plan.objects.iter().any(|write| write.key == key);
     let guard = ObjectGuard { key, expected: ExpectedVersion::At(env.version) };
     let guards = if is_env { Vec::new() } else { vec![guard] };
@@ -141,7 +141,7 @@ fn is_exempt(plan: &Plan) -> bool {
         bare && plan.objects.iter().all(|write| kinds.contains(&write.key.kind.as_str()))
     };
     match plan.verb {
-        Verb::Init => only(&[crate::engine::ENV_OBJECT]),
+        Verb::Init => only(&[ENV_OBJECT]),
         Verb::Approval => only(&[super::approval::APPROVAL, super::stored::PART]),
         Verb::Restore | Verb::Redact => only(&["plan", "plan_part"]),
         Verb::Link => {

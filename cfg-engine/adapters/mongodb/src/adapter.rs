@@ -212,7 +212,7 @@ async fn objects(store: &Store, kind: &str, name: Option<&str>) -> Result<Vec<St
         },
     };
     let mut session = store.snapshot_of_history().await?;
-    let objects = store.history.collection::<Document>(&store.names.objects);
+    let objects = store.history.collection::<Document>(store.place_of(kind));
     let mut cursor = objects.find(filter).sort(doc! { "_id": 1 }).session(&mut session).await.map_err(fail)?;
     let rows: Vec<Document> = cursor.stream(&mut session).try_collect().await.map_err(fail)?;
     let read = |row: &Document| -> Option<StoredObject> {

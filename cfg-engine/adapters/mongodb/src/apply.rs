@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::raw::{RawDocument, RawDocumentBuf, cstr};
-use bson::{Bson, DateTime, RawBson, doc, rawdoc};
+use bson::{Bson, DateTime, Document, RawBson, doc, rawdoc};
 use cfg_engine::adapter::{
-    AdapterError, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, HeadState, LiveWrite, ObjectKey,
-    StoredDigest, TipRef,
+    AdapterError, Change, ExpectedHead, ExpectedLive, ExpectedVersion, HeadRef, HeadState, LiveWrite, ObjectGuard,
+    ObjectKey, StoredDigest, TipRef,
 };
 use cfg_engine::document::EntryId;
 use cfg_engine::history::{RecordKey, Timestamp};
@@ -118,15 +118,7 @@ async fn attempt(
     session.start_transaction().with_options(transaction()).await.map_err(|error| ended(store, &error))?;
     cfg_engine::reached!("mongodb/begun");
     let written = match way {
-        Way::Short(plan) => {
-            let written =
-                futures_util::future::join(short::write(store, session, plan, prepared), check_guards(store, prepared));
-            match written.await {
-                // What is unexpected, the careful way says: heads before objects.
-                (Ok(()), Err(Ended::Error(AdapterError::StaleObject { .. }))) => Err(Ended::Unexpected),
-                (written, guards) => written.and(guards),
-            }
-        }
+        Way::Short(plan) => short::write(store, session, plan, prepared).await,
         Way::Careful => careful(store, session, prepared).await,
     };
     cfg_engine::reached!("mongodb/before-commit");
@@ -206,24 +198,32 @@ pub(crate) async fn read_standing(
     prepared: &Prepared<'_>,
 ) -> Result<Standing, Ended> {
     let records: Vec<Bson> = prepared.changes.iter().map(|c| record_filter(&c.change.record).into()).collect();
-    let objects: Vec<Bson> = (prepared.batch.expected_objects())
-        .map(|(key, _)| doc! { "kind": key.kind.as_str(), "name": key.name.as_str() }.into())
-        .collect();
     let names = &store.names;
+    let expected_in = |place: &String| -> Vec<Bson> {
+        let keys =
+            prepared.batch.expected_objects().map(|(key, _)| key).filter(|key| store.place_of(&key.kind) == place);
+        keys.map(|key| doc! { "kind": key.kind.as_str(), "name": key.name.as_str() }.into()).collect()
+    };
+    let objects_in = |place: &String| -> Document {
+        doc! { "$lookup": {
+            "from": place,
+            "pipeline": [
+                { "$match": { "_id": { "$in": expected_in(place) }, "body": { "$exists": true } } },
+                { "$project": { "version": 1 } },
+            ],
+            "as": "objects",
+        } }
+    };
     // One row, whatever there is: it carries the clock, and says that the store is initialised.
     let pipeline = [
         doc! { "$match": { "_id": schema_id() } },
         doc! { "$lookup": {
             "from": &names.heads, "pipeline": [{ "$match": { "_id": { "$in": records } } }], "as": "heads",
         } },
-        doc! { "$lookup": {
-            "from": &names.objects,
-            "pipeline": [
-                { "$match": { "_id": { "$in": objects }, "body": { "$exists": true } } }, { "$project": { "version": 1 } },
-            ],
-            "as": "objects",
-        } },
-        doc! { "$project": { "heads": 1, "objects": 1, "now": "$$NOW" } },
+        objects_in(&names.objects),
+        doc! { "$set": { "others": "$objects" } },
+        objects_in(&names.heads),
+        doc! { "$project": { "heads": 1, "objects": { "$concatArrays": ["$objects", "$others"] }, "now": "$$NOW" } },
     ];
     let mut cursor =
         store.objects().aggregate(pipeline).session(&mut *session).await.map_err(|error| ended(store, &error))?;
@@ -264,30 +264,6 @@ fn version(object: &RawDocument) -> Option<((String, String), u64)> {
     let id = object.get_document("_id").ok()?;
     let key = (id.get_str("kind").ok()?.to_owned(), id.get_str("name").ok()?.to_owned());
     Some((key, u64::try_from(object.get_i64("version").ok()?).ok()?))
-}
-
-/// Compares the objects that a batch guards and does not write, outside its transaction: beside it, so that
-/// nobody waits for the answer. What is read while the transaction is open and before it commits is no
-/// older than its snapshot.
-pub(crate) async fn check_guards(store: &Store, prepared: &Prepared<'_>) -> Result<(), Ended> {
-    let guards = prepared.batch.guards();
-    if guards.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<Bson> = (guards.iter())
-        .map(|guard| doc! { "kind": guard.key.kind.as_str(), "name": guard.key.name.as_str() }.into())
-        .collect();
-    let filter = doc! { "_id": { "$in": ids }, "body": { "$exists": true } };
-    let objects = store.objects();
-    let found = objects.find(filter).projection(doc! { "version": 1 }).await;
-    let mut found = found.map_err(|error| ended(store, &error))?;
-    let mut versions = Versions::new();
-    while found.advance().await.map_err(|error| ended(store, &error))? {
-        let (key, version) = version(found.current()).ok_or_else(|| damaged("an object without a name or version"))?;
-        versions.insert(key, version);
-    }
-    guards.iter().try_for_each(|guard| check_object(&versions, &guard.key, guard.expected))?;
-    Ok(())
 }
 
 /// Reads the tip as the entries have it.
@@ -490,12 +466,22 @@ pub(crate) async fn write_history(
     }
 }
 
-/// Whether the batch's time was compared with the store's clock already.
+/// Whether the batch's time was compared with the store's clock already, and what it guards looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clock {
     Checked,
-    /// The first statement that can does it.
+    /// The statements do it.
     Check,
+}
+
+/// The statement that finds a guarded object as it should be, and leaves it as it is.
+fn guard_object(guard: &ObjectGuard) -> RawDocumentBuf {
+    let version = match guard.expected {
+        ExpectedVersion::At(version) => i64::try_from(version).unwrap_or(i64::MAX),
+        ExpectedVersion::Absent => -1,
+    };
+    let id = rawdoc! { "kind": guard.key.kind.as_str(), "name": guard.key.name.as_str() };
+    rawdoc! { "q": { "_id": id, "version": version, "body": { "$exists": true } }, "u": { "$set": {} } }
 }
 
 /// Moves heads that are where they should be.
@@ -511,6 +497,9 @@ pub(crate) async fn write_heads(
     };
     let mut statements = Vec::with_capacity(prepared.changes.len());
     let (mut first, mut mends) = (0, 0);
+    if clock == Clock::Check {
+        statements.extend(prepared.batch.guards().iter().map(guard_object));
+    }
     for prepared in &prepared.changes {
         match (&prepared.change.expected_head, &prepared.head) {
             (_, HeadWrite::Mend { head, tip }) => {
@@ -578,8 +567,21 @@ pub(crate) async fn write_objects(
     session: &mut ClientSession,
     prepared: &Prepared<'_>,
 ) -> Result<(), Ended> {
+    let names = &store.names;
+    for place in [&names.objects, &names.heads] {
+        write_objects_in(store, session, prepared, place).await?;
+    }
+    Ok(())
+}
+
+async fn write_objects_in(
+    store: &Store,
+    session: &mut ClientSession,
+    prepared: &Prepared<'_>,
+    place: &str,
+) -> Result<(), Ended> {
     let mut statements = Vec::with_capacity(prepared.bodies.len());
-    for (write, body) in &prepared.bodies {
+    for (write, body) in prepared.bodies.iter().filter(|(write, _)| store.place_of(&write.key.kind) == place) {
         let id = rawdoc! { "kind": write.key.kind.as_str(), "name": write.key.name.as_str() };
         let mut fields = rawdoc! {
             "op_id": prepared.batch.op_id().as_str(), "recorded_at": date(prepared.batch.recorded_at()),
@@ -605,7 +607,7 @@ pub(crate) async fn write_objects(
         update.append(cstr!("$set"), fields);
         statements.push(rawdoc! { "q": q, "u": update, "upsert": absent });
     }
-    match run(&store.history, session, Kind::Update, &store.names.objects, &statements).await {
+    match run(&store.history, session, Kind::Update, place, &statements).await {
         Ok(written) if written.found == statements.len() as u64 => Ok(()),
         Ok(_) | Err(Failed::Write { code: errors::DUPLICATE_KEY, .. }) => Err(Ended::Again),
         Err(other) => Err(failed(store, &other)),

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use bson::raw::RawDocument;
 use bson::{Bson, Document, doc};
 use cfg_engine::adapter::{AdapterError, AsOf, AsOfRow, Detail, EntryAddress, Scope};
-use cfg_engine::history::{Entry, EnvName, RecordKey, Timestamp};
+use cfg_engine::history::{CollectionName, Entry, EnvName, RecordKey, Timestamp};
 use mongodb::ClientSession;
 
 use crate::entries::{Rows, address_fields, collections, of_collection, of_collections, read_address, read_entry};
@@ -20,6 +20,8 @@ use crate::streams::{Halt, Sink};
 
 /// How many records one query asks for.
 const RUN: usize = 500;
+/// How many bytes of answers are held to be sorted here; more are sorted by the server.
+const HELD_BYTES: usize = 48 * 1024 * 1024;
 
 /// Streams the entries that an as-of question picks.
 pub(crate) async fn entries(
@@ -31,15 +33,15 @@ pub(crate) async fn entries(
     out: &mut Sink<AsOfRow<Entry>>,
 ) -> Result<(), Halt> {
     let fields = match detail {
-        Detail::Header => doc! { "$project": { "doc": 0 } },
-        Detail::Document => doc! { "$match": {} },
+        Detail::Header => doc! { "doc": 0 },
+        Detail::Document => doc! {},
     };
     let show = |row: &RawDocument| {
         let entry = read_entry(store, row)?;
         // A tombstone holds: nothing was live.
         Ok(entry.header.oid.is_some().then(|| (entry, row.as_bytes().len())))
     };
-    pick(store, env, scope, at, (fields, Sorted::There), show, |_, _| std::cmp::Ordering::Equal, out).await
+    pick(store, env, scope, at, &fields, show, |entry| &entry.header.record, out).await
 }
 
 /// Streams the addresses that an as-of question picks.
@@ -54,16 +56,7 @@ pub(crate) async fn addresses(
         let entry = read_address(row)?;
         Ok(entry.oid.is_some().then_some((entry, 0)))
     };
-    // Addresses are small: sorting them here is cheaper than having them sorted.
-    let fields = (doc! { "$project": address_fields() }, Sorted::Here);
-    pick(store, env, scope, at, fields, show, |a, b| a.record.cmp(&b.record), out).await
-}
-
-/// Where the answers for a whole collection are brought into the order of record keys.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sorted {
-    There,
-    Here,
+    pick(store, env, scope, at, &address_fields(), show, |address| &address.record, out).await
 }
 
 #[expect(clippy::too_many_arguments, reason = "the question, and what the answers become")]
@@ -72,34 +65,32 @@ async fn pick<T>(
     env: &EnvName,
     scope: &Scope,
     at: AsOf,
-    (fields, sorted): (Document, Sorted),
+    fields: &Document,
     show: impl Fn(&RawDocument) -> Result<Option<(T, usize)>, AdapterError>,
-    order: impl Fn(&T, &T) -> std::cmp::Ordering,
+    record: impl Fn(&T) -> &RecordKey,
     out: &mut Sink<AsOfRow<T>>,
 ) -> Result<(), Halt> {
     let mut session = store.snapshot_of_history().await?;
+    let stage = if fields.is_empty() {
+        doc! { "$match": {} }
+    } else {
+        doc! { "$project": fields }
+    };
     let queries = match (scope, at) {
-        (Scope::All(name), AsOf::Valid(valid)) => {
-            let of = of_collections(env, &collections(store, name.as_ref()));
-            let index = if nearer_to_now(store, &mut session, env, valid).await? { "valid_to" } else { "valid_from" };
-            vec![Query {
-                from: From::Entries,
-                pipeline: by_valid(store, &of, valid, &fields, sorted),
-                hint: Some(index),
-            }]
-        }
-        (Scope::All(name), AsOf::Recorded(recorded)) => {
-            let mut filter = of_collections(env, &collections(store, name.as_ref()));
-            filter.insert("recorded_at", doc! { "$lte": date(recorded) });
-            filter.insert("superseded_at", doc! { "$gt": date(recorded) });
-            let mut pipeline = vec![doc! { "$match": filter }, fields];
-            pipeline.extend(sort(sorted));
-            vec![Query { from: From::Entries, pipeline, hint: Some("superseded_at") }]
+        (Scope::All(name), AsOf::Valid(_) | AsOf::Recorded(_)) => {
+            let interval = Interval::new(store, &mut session, env, name.as_ref(), at).await?;
+            if let Some(rows) = held(store, &mut session, &interval, fields, &show, record).await? {
+                for (row, bytes) in rows {
+                    out.push(row, bytes).await?;
+                }
+                return Ok(());
+            }
+            vec![interval.sorted(store, &stage)]
         }
         (Scope::All(name), AsOf::Both { recorded, valid }) => {
             let range = |collection| doc! { "_id": of_collection(env, collection) };
             let all = collections(store, name.as_ref());
-            all.iter().map(|collection| greatest(store, range(collection), recorded, valid, &fields)).collect()
+            all.iter().map(|collection| greatest(store, range(collection), recorded, valid, &stage)).collect()
         }
         (Scope::Records(records), at) => {
             let (recorded, valid) = match at {
@@ -110,31 +101,75 @@ async fn pick<T>(
             let records: Vec<&RecordKey> = records.iter().collect::<BTreeSet<_>>().into_iter().collect();
             let query = |records: &[&RecordKey]| {
                 let keys: Vec<Bson> = records.iter().map(|record| record_filter(record).into()).collect();
-                greatest(store, doc! { "_id": { "$in": keys } }, recorded, valid, &fields)
+                greatest(store, doc! { "_id": { "$in": keys } }, recorded, valid, &stage)
             };
             records.chunks(RUN).map(query).collect()
         }
     };
-    let mut held = Vec::new();
     for query in queries {
-        let unsorted = sorted == Sorted::Here && matches!(query.from, From::Entries);
         let mut rows = query.run(store, &mut session).await?;
         while let Some(row) = rows.next(&mut session).await? {
-            let estimated_before_import = row.get_bool("estimated_before_import").unwrap_or_default();
-            let Some((entry, bytes)) = show(row)? else { continue };
-            let row = AsOfRow { entry, estimated_before_import };
-            if unsorted {
-                held.push(row);
-            } else {
+            if let Some((row, bytes)) = shown(row, &show)? {
                 out.push(row, bytes).await?;
             }
         }
     }
-    held.sort_unstable_by(|a: &AsOfRow<T>, b| order(&a.entry, &b.entry));
-    for row in held {
-        out.push(row, 0).await?;
-    }
     Ok(())
+}
+
+fn shown<T>(
+    row: &RawDocument,
+    show: impl Fn(&RawDocument) -> Result<Option<(T, usize)>, AdapterError>,
+) -> Result<Option<(AsOfRow<T>, usize)>, AdapterError> {
+    let estimated_before_import = row.get_bool("estimated_before_import").unwrap_or_default();
+    Ok(show(row)?.map(|(entry, bytes)| (AsOfRow { entry, estimated_before_import }, bytes)))
+}
+
+/// Answers, with about how many bytes each has.
+type Held<T> = Vec<(AsOfRow<T>, usize)>;
+
+/// Reads all answers and sorts them here, which is cheaper than having them sorted; `None` where they are more
+/// than should be held.
+async fn held<T>(
+    store: &Store,
+    session: &mut ClientSession,
+    interval: &Interval,
+    fields: &Document,
+    show: impl Fn(&RawDocument) -> Result<Option<(T, usize)>, AdapterError>,
+    record: impl Fn(&T) -> &RecordKey,
+) -> Result<Option<Held<T>>, AdapterError> {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    let entries = store.entries();
+    let hint = mongodb::options::Hint::Name(schema::index_name(interval.index));
+    let find = entries.find(interval.filter.clone()).projection(fields.clone()).hint(hint).batch_size(5000);
+    let cursor = find.session(&mut *session).await.map_err(|error| missing_index(store, &error))?;
+    let mut rows = Rows::of(store, cursor);
+    while let Some(row) = rows.next(session).await? {
+        bytes += row.as_bytes().len();
+        if bytes > HELD_BYTES {
+            return Ok(None);
+        }
+        if let Some((entry, bytes)) = show(row)? {
+            found.push((AsOfRow { entry, estimated_before_import: false }, bytes));
+        }
+    }
+    if let Some(pipeline) = &interval.estimated {
+        let stage = if fields.is_empty() {
+            doc! { "$match": {} }
+        } else {
+            doc! { "$project": fields }
+        };
+        let pipeline = pipeline.iter().cloned().chain([stage]);
+        let query = Query { from: From::Entries, pipeline: pipeline.collect(), hint: None };
+        let mut rows = query.run(store, session).await?;
+        while let Some(row) = rows.next(session).await? {
+            if let Some((entry, bytes)) = show(row)? {
+                found.push((AsOfRow { entry, estimated_before_import: true }, bytes));
+            }
+        }
+    }
+    found.sort_unstable_by(|(a, _), (b, _)| record(&a.entry).cmp(record(&b.entry)));
+    Ok(Some(found))
 }
 
 enum From {
@@ -159,47 +194,79 @@ impl Query {
         if let Some(index) = self.hint {
             find = find.hint(mongodb::options::Hint::Name(schema::index_name(index)));
         }
-        let cursor = find.session(session).await.map_err(|error| match crate::errors::code(&error) {
-            // A hint that names no index.
-            Some(2) => crate::errors::setup(
-                "an index of the history is missing",
-                "run `cfg init` again: it creates what is missing of the engine's own collections",
-            ),
-            _ => store.place.error(&error),
-        })?;
+        let cursor = find.session(session).await.map_err(|error| missing_index(store, &error))?;
         Ok(Rows::of(store, cursor.with_type()))
     }
 }
 
-/// `valid_from <= T < valid_to`, and the estimated baselines that T lies before. Empty intervals, among
-/// them those of redact entries, hold no instant.
-fn by_valid(store: &Store, of: &Document, valid: Timestamp, fields: &Document, sorted: Sorted) -> Vec<Document> {
-    let mut filter = of.clone();
-    filter.insert("valid_to", doc! { "$gt": date(valid) });
-    filter.insert("valid_from", doc! { "$lte": date(valid) });
-    let mut estimated = of.clone();
-    estimated.insert("valid_from_estimated", true);
-    estimated.insert("valid_from", doc! { "$gt": date(valid) });
-    estimated.insert("op", doc! { "$ne": "redact" });
-    let least = of_same_record(&[doc! { "op": { "$ne": "redact" } }], 1, &doc! { "$project": { "_id": 1 } });
-    let mut pipeline = vec![
-        doc! { "$match": filter },
-        fields.clone(),
-        doc! { "$unionWith": { "coll": &store.names.history, "pipeline": [
-            { "$match": estimated },
-            fields.clone(),
-            { "$lookup": { "from": &store.names.history, "let": record_variables(), "pipeline": least, "as": "least" } },
-            { "$match": { "$expr": { "$eq": [{ "$first": "$least._id" }, "$_id"] } } },
-            { "$set": { "estimated_before_import": true } },
-            { "$unset": "least" },
-        ] } },
-    ];
-    pipeline.extend(sort(sorted));
-    pipeline
+fn missing_index(store: &Store, error: &mongodb::error::Error) -> AdapterError {
+    match crate::errors::code(error) {
+        // A hint that names no index.
+        Some(2) => crate::errors::setup(
+            "an index of the history is missing",
+            "run `cfg init` again: it creates what is missing of the engine's own collections",
+        ),
+        _ => store.place.error(error),
+    }
 }
 
-fn sort(sorted: Sorted) -> Option<Document> {
-    (sorted == Sorted::There).then(|| doc! { "$sort": { "_id": 1 } })
+/// The entries of some collections whose interval holds an instant: one range of an index, led by the end that
+/// leaves fewer entries over.
+struct Interval {
+    filter: Document,
+    index: &'static str,
+    /// What finds the estimated baselines that a valid instant lies before.
+    estimated: Option<Vec<Document>>,
+}
+
+impl Interval {
+    /// `valid_from <= T < valid_to`, or the same of recorded time. Empty intervals, among them those of redact
+    /// entries, hold no instant.
+    async fn new(
+        store: &Store,
+        session: &mut ClientSession,
+        env: &EnvName,
+        name: Option<&CollectionName>,
+        at: AsOf,
+    ) -> Result<Self, AdapterError> {
+        let of = of_collections(env, &collections(store, name));
+        let mut filter = of.clone();
+        let (AsOf::Valid(valid) | AsOf::Both { valid, .. }) = at else {
+            let AsOf::Recorded(recorded) = at else { return Err(crate::errors::storage("no instant")) };
+            filter.insert("recorded_at", doc! { "$lte": date(recorded) });
+            filter.insert("superseded_at", doc! { "$gt": date(recorded) });
+            return Ok(Interval { filter, index: "superseded_at", estimated: None });
+        };
+        filter.insert("valid_to", doc! { "$gt": date(valid) });
+        filter.insert("valid_from", doc! { "$lte": date(valid) });
+        let index = if nearer_to_now(store, session, env, valid).await? { "valid_to" } else { "valid_from" };
+        let mut estimated = of;
+        estimated.insert("valid_from_estimated", true);
+        estimated.insert("valid_from", doc! { "$gt": date(valid) });
+        estimated.insert("op", doc! { "$ne": "redact" });
+        let least = of_same_record(&[doc! { "op": { "$ne": "redact" } }], 1, &doc! { "$project": { "_id": 1 } });
+        let estimated = vec![
+            doc! { "$match": estimated },
+            doc! { "$lookup": {
+                "from": &store.names.history, "let": record_variables(), "pipeline": least, "as": "least",
+            } },
+            doc! { "$match": { "$expr": { "$eq": [{ "$first": "$least._id" }, "$_id"] } } },
+            doc! { "$unset": "least" },
+        ];
+        Ok(Interval { filter, index, estimated: Some(estimated) })
+    }
+
+    /// All of it in the order of record keys, however much it is.
+    fn sorted(self, store: &Store, stage: &Document) -> Query {
+        let mut pipeline = vec![doc! { "$match": self.filter }, stage.clone()];
+        if let Some(mut estimated) = self.estimated {
+            estimated.push(stage.clone());
+            estimated.push(doc! { "$set": { "estimated_before_import": true } });
+            pipeline.push(doc! { "$unionWith": { "coll": &store.names.history, "pipeline": estimated } });
+        }
+        pipeline.push(doc! { "$sort": { "_id": 1 } });
+        Query { from: From::Entries, pipeline, hint: Some(self.index) }
+    }
 }
 
 /// The definition: among the entries of a record recorded and valid by then, the greatest in valid

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{Bson, Document, doc};
 use cfg_engine::Value;
 use cfg_engine::adapter::{AdapterError, Detail, EntryAddress, EntryQuery, Order, Scope};
 use cfg_engine::document::{EntryId, Object, Oid};
 use cfg_engine::history::{
-    Author, AuthorClass, CollectionName, DocState, Entry, EntryHeader, EnvName, MessageHash, Op, OpId, RecordKey,
+    Author, AuthorClass, CollectionName, DocState, Entry, EntryHeader, EnvName, MessageHash, Op, OpId, RecordKey, Seq,
     Timestamp,
 };
 use mongodb::ClientSession;
 
 use crate::errors::damaged;
-use crate::heads::{bytes, instant, read_record, seq};
+use crate::heads::{read_record, seq};
 use crate::prepare::{date, record_filter, seq_field};
 use crate::store::Store;
 use crate::streams::{Halt, Sink};
@@ -217,71 +217,147 @@ impl<'s> Rows<'s> {
     }
 }
 
+/// The fields of an entry, found in one pass: asking a document for a name reads it from its start.
+#[derive(Default)]
+struct Fields<'r> {
+    key: Option<&'r RawDocument>,
+    prev_entry_id: Option<RawBsonRef<'r>>,
+    oid: Option<RawBsonRef<'r>>,
+    op: Option<RawBsonRef<'r>>,
+    base: Option<RawBsonRef<'r>>,
+    author: Option<RawBsonRef<'r>>,
+    message_hash: Option<RawBsonRef<'r>>,
+    recorded_at: Option<RawBsonRef<'r>>,
+    valid_from: Option<RawBsonRef<'r>>,
+    valid_from_estimated: Option<RawBsonRef<'r>>,
+    op_id: Option<RawBsonRef<'r>>,
+    meta: Option<RawBsonRef<'r>>,
+    entry_id: Option<RawBsonRef<'r>>,
+    message: Option<RawBsonRef<'r>>,
+    valid_to: Option<RawBsonRef<'r>>,
+    superseded_at: Option<RawBsonRef<'r>>,
+    git_shas: Option<RawBsonRef<'r>>,
+    doc_state: Option<RawBsonRef<'r>>,
+    doc: Option<RawBsonRef<'r>>,
+}
+
+impl<'r> Fields<'r> {
+    fn of(row: &'r RawDocument) -> Self {
+        let mut fields = Fields::default();
+        for (name, value) in row.iter().map_while(Result::ok) {
+            let field = match name.as_str() {
+                "_id" => {
+                    fields.key = value.as_document();
+                    continue;
+                }
+                "prev_entry_id" => &mut fields.prev_entry_id,
+                "oid" => &mut fields.oid,
+                "op" => &mut fields.op,
+                "base" => &mut fields.base,
+                "author" => &mut fields.author,
+                "message_hash" => &mut fields.message_hash,
+                "recorded_at" => &mut fields.recorded_at,
+                "valid_from" => &mut fields.valid_from,
+                "valid_from_estimated" => &mut fields.valid_from_estimated,
+                "op_id" => &mut fields.op_id,
+                "meta" => &mut fields.meta,
+                "entry_id" => &mut fields.entry_id,
+                "message" => &mut fields.message,
+                "valid_to" => &mut fields.valid_to,
+                "superseded_at" => &mut fields.superseded_at,
+                "git_shas" => &mut fields.git_shas,
+                "doc_state" => &mut fields.doc_state,
+                "doc" => &mut fields.doc,
+                _ => continue,
+            };
+            *field = Some(value);
+        }
+        fields
+    }
+
+    /// Which entry it is.
+    fn key(&self) -> Result<(RecordKey, Seq), AdapterError> {
+        let key = self.key.ok_or_else(|| damaged("an entry without a key"))?;
+        let record = read_record(key)?;
+        let seq = seq(key, "seq").ok_or_else(|| damaged(format!("an entry of {record} without a number")))?;
+        Ok((record, seq))
+    }
+}
+
+fn text(value: Option<RawBsonRef<'_>>) -> Option<&str> {
+    value?.as_str()
+}
+
+fn at(value: Option<RawBsonRef<'_>>) -> Option<Timestamp> {
+    Some(Timestamp::from_millis(value?.as_datetime()?.timestamp_millis()))
+}
+
+fn hash(value: Option<RawBsonRef<'_>>) -> Option<[u8; 32]> {
+    value?.as_binary()?.bytes.try_into().ok()
+}
+
+/// A hash that may be missing, and is one if it is there.
+fn optional(value: Option<RawBsonRef<'_>>) -> Option<Option<[u8; 32]>> {
+    if value.is_some() { hash(value).map(Some) } else { Some(None) }
+}
+
 /// Reads an entry.
 pub(crate) fn read_entry(store: &Store, row: &RawDocument) -> Result<Entry, AdapterError> {
-    let key = row.get_document("_id").map_err(|_| damaged("an entry without a key"))?;
-    let record = read_record(key)?;
-    let seq = seq(key, "seq").ok_or_else(|| damaged(format!("an entry of {record} without a number")))?;
-    let doc = match row.get_document("doc") {
-        Ok(doc) => {
+    let fields = Fields::of(row);
+    let (record, seq) = fields.key()?;
+    let doc = match fields.doc.and_then(|doc| doc.as_document()) {
+        Some(doc) => {
             let read = match store.tables.get(&record.collection) {
                 Some(table) => table.value(doc),
                 None => values::read_document(doc),
             };
             Some(read.map_err(|_| damaged(format!("the document of {record}@{seq} is unreadable")))?)
         }
-        Err(_) => None,
+        None => None,
     };
     let read = || -> Option<Entry> {
         let shown = |end: Timestamp| (end != Timestamp::OPEN).then_some(end);
-        let author = row.get_document("author").ok()?;
-        let meta = match row.get_str("meta") {
-            Ok(text) => match Value::from_interchange(text) {
+        let author = fields.author?.as_document()?;
+        let meta = match text(fields.meta) {
+            Some(text) => match Value::from_interchange(text) {
                 Ok(Value::Object(meta)) => meta,
                 _ => return None,
             },
-            Err(_) => Object::new(),
+            None => Object::new(),
         };
         Some(Entry {
             header: EntryHeader {
                 record: record.clone(),
                 seq,
-                prev_entry_id: optional(row, "prev_entry_id")?.map(EntryId::from_bytes),
-                oid: optional(row, "oid")?.map(Oid::from_bytes),
-                op: Op::parse(row.get_str("op").ok()?)?,
-                base: read_base(row)?,
+                prev_entry_id: optional(fields.prev_entry_id)?.map(EntryId::from_bytes),
+                oid: optional(fields.oid)?.map(Oid::from_bytes),
+                op: Op::parse(text(fields.op)?)?,
+                base: read_base(fields.base)?,
                 author: Author {
                     id: author.get_str("id").ok()?.to_owned(),
                     class: AuthorClass::parse(author.get_str("class").ok()?)?,
                 },
-                message: MessageHash::from_bytes(bytes(row, "message_hash")?),
-                recorded_at: instant(row, "recorded_at")?,
-                valid_from: instant(row, "valid_from")?,
-                valid_from_estimated: row.get_bool("valid_from_estimated").unwrap_or_default(),
-                op_id: OpId::new(row.get_str("op_id").ok()?).ok()?,
+                message: MessageHash::from_bytes(hash(fields.message_hash)?),
+                recorded_at: at(fields.recorded_at)?,
+                valid_from: at(fields.valid_from)?,
+                valid_from_estimated: fields.valid_from_estimated.and_then(|b| b.as_bool()).unwrap_or_default(),
+                op_id: OpId::new(text(fields.op_id)?).ok()?,
                 meta,
             },
-            entry_id: EntryId::from_bytes(bytes(row, "entry_id")?),
-            message: row.get_str("message").ok()?.to_owned(),
-            valid_to: shown(instant(row, "valid_to")?),
-            superseded_at: shown(instant(row, "superseded_at")?),
-            git_shas: texts(row, "git_shas"),
-            doc_state: DocState::parse(row.get_str("doc_state").ok()?)?,
+            entry_id: EntryId::from_bytes(hash(fields.entry_id)?),
+            message: text(fields.message)?.to_owned(),
+            valid_to: shown(at(fields.valid_to)?),
+            superseded_at: shown(at(fields.superseded_at)?),
+            git_shas: texts(fields.git_shas),
+            doc_state: DocState::parse(text(fields.doc_state)?)?,
             doc,
         })
     };
     read().ok_or_else(|| damaged(format!("the entry {record}@{seq} lacks something, or holds what no entry can")))
 }
 
-fn optional(row: &RawDocument, field: &str) -> Option<Option<[u8; 32]>> {
-    match row.get(field).ok()? {
-        Some(_) => bytes(row, field).map(Some),
-        None => Some(None),
-    }
-}
-
-fn read_base(row: &RawDocument) -> Option<Option<Vec<EntryId>>> {
-    let Some(base) = row.get("base").ok()? else { return Some(None) };
+fn read_base(base: Option<RawBsonRef<'_>>) -> Option<Option<Vec<EntryId>>> {
+    let Some(base) = base else { return Some(None) };
     let ids = base.as_array()?.into_iter().map(|id| {
         let bytes: [u8; 32] = id.ok()?.as_binary()?.bytes.try_into().ok()?;
         Some(EntryId::from_bytes(bytes))
@@ -289,25 +365,25 @@ fn read_base(row: &RawDocument) -> Option<Option<Vec<EntryId>>> {
     ids.collect::<Option<Vec<_>>>().map(Some)
 }
 
-fn texts(row: &RawDocument, field: &str) -> Vec<String> {
-    let Ok(list) = row.get_array(field) else { return Vec::new() };
+fn texts(list: Option<RawBsonRef<'_>>) -> Vec<String> {
+    let Some(list) = list.and_then(|list| list.as_array()) else { return Vec::new() };
     list.into_iter().filter_map(|item| item.ok()?.as_str().map(str::to_owned)).collect()
 }
 
 /// Reads where an entry stands and what it holds.
 pub(crate) fn read_address(row: &RawDocument) -> Result<EntryAddress, AdapterError> {
-    let key = row.get_document("_id").map_err(|_| damaged("an entry without a key"))?;
-    let record = read_record(key)?;
+    let fields = Fields::of(row);
+    let (record, seq) = fields.key()?;
     let read = || {
         Some(EntryAddress {
             record: record.clone(),
-            seq: seq(key, "seq")?,
-            oid: optional(row, "oid")?.map(Oid::from_bytes),
-            entry_id: EntryId::from_bytes(bytes(row, "entry_id")?),
-            recorded_at: instant(row, "recorded_at")?,
-            valid_from: instant(row, "valid_from")?,
-            valid_from_estimated: row.get_bool("valid_from_estimated").unwrap_or_default(),
-            in_valid_order: row.get_str("op").ok()? != Op::Redact.as_str(),
+            seq,
+            oid: optional(fields.oid)?.map(Oid::from_bytes),
+            entry_id: EntryId::from_bytes(hash(fields.entry_id)?),
+            recorded_at: at(fields.recorded_at)?,
+            valid_from: at(fields.valid_from)?,
+            valid_from_estimated: fields.valid_from_estimated.and_then(|b| b.as_bool()).unwrap_or_default(),
+            in_valid_order: text(fields.op)? != Op::Redact.as_str(),
         })
     };
     read().ok_or_else(|| damaged(format!("an entry of {record} lacks something, or holds what no entry can")))

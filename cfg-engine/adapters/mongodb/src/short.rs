@@ -2,7 +2,7 @@
 
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::{doc, rawdoc};
-use cfg_engine::adapter::{ExpectedHead, ExpectedLive, LiveWrite};
+use cfg_engine::adapter::{ExpectedHead, ExpectedLive, ExpectedVersion, LiveWrite, ObjectGuard};
 use cfg_engine::document::apply_changes;
 use cfg_engine::history::RecordKey;
 use mongodb::ClientSession;
@@ -31,10 +31,15 @@ struct Live {
 
 /// Returns how a batch goes the short way, if it can.
 pub(crate) fn plan(store: &Store, prepared: &Prepared<'_>) -> Option<Plan> {
-    // The clock is checked with a head that moves; objects are compared on the careful way.
+    // The clock is checked with a head that moves, and so is what stands beside the heads; other objects are
+    // compared on the careful way.
+    let beside_heads = |guard: &ObjectGuard| {
+        store.place_of(&guard.key.kind) == store.names.heads && guard.expected != ExpectedVersion::Absent
+    };
     let moves = |prepared: &PreparedChange<'_>| matches!(prepared.change.expected_head, ExpectedHead::At { .. });
     let late = newest_tip(prepared).is_some_and(|tip| tip >= prepared.batch.recorded_at());
-    if late || !prepared.batch.objects().is_empty() || !prepared.changes.iter().any(moves) {
+    let guarded = prepared.batch.guards().iter().all(beside_heads);
+    if late || !guarded || !prepared.batch.objects().is_empty() || !prepared.changes.iter().any(moves) {
         return None;
     }
     let mut live: Vec<Live> = Vec::new();

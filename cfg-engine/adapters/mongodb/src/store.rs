@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bson::raw::RawDocumentBuf;
 use bson::{DateTime, Document, doc};
-use cfg_engine::adapter::{AdapterError, ClockReading};
+use cfg_engine::adapter::{AdapterError, ClockReading, ENV_OBJECT};
 use cfg_engine::history::{CollectionName, Timestamp};
 use mongodb::options::{
     CollectionOptions, ReadConcern, SelectionCriteria, SessionOptions, TransactionOptions, WriteConcern,
@@ -63,6 +63,12 @@ impl Store {
 
     pub(crate) fn objects(&self) -> Collection<RawDocumentBuf> {
         self.history.collection(&self.names.objects)
+    }
+
+    /// The collection of the objects of a kind. What the store says of an env stands beside the heads: every
+    /// batch compares both, and does it with one command.
+    pub(crate) fn place_of(&self, kind: &str) -> &str {
+        if kind == ENV_OBJECT { &self.names.heads } else { &self.names.objects }
     }
 
     /// Intents of changes, where there are no transactions.

@@ -13,9 +13,9 @@ use cfg_engine::config::{CollectionConfig, Shape};
 use cfg_engine::history::{CollectionName, Entry, EnvName, OpId, RecordKey, Timestamp};
 use futures_util::StreamExt;
 
-use crate::as_of::{AsOfAddresses, AsOfEntries, Question};
+use crate::as_of::{AsOfAddresses, AsOfEntries, Question, answer};
 use crate::connection::{Shared, Use};
-use crate::entries::{Addresses, Entries};
+use crate::entries::{Addresses, Entries, address, each, entry};
 use crate::errors::{OrAdapterError, STORE, damaged};
 use crate::live;
 use crate::options::PostgresOptions;
@@ -138,15 +138,16 @@ impl StorageAdapter for PostgresAdapter {
     }
 
     fn entries<'a>(&'a self, query: &'a EntryQuery) -> Chunks<'a, Entry> {
-        stream(&self.shared, Entries(query.clone()))
+        stream(&self.shared, Entries(query.clone())).map(|rows| each(rows, entry)).boxed()
     }
 
     fn addresses<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, EntryAddress> {
-        stream(&self.shared, Addresses(env.clone(), scope.clone()))
+        stream(&self.shared, Addresses(env.clone(), scope.clone())).map(|rows| each(rows, address)).boxed()
     }
 
     fn as_of<'a>(&'a self, env: &'a EnvName, scope: &'a Scope, at: AsOf, detail: Detail) -> Chunks<'a, AsOfRow<Entry>> {
-        stream(&self.shared, AsOfEntries(Self::question(env, scope, at), detail))
+        let rows = stream(&self.shared, AsOfEntries(Self::question(env, scope, at), detail));
+        rows.map(|rows| each(rows, |row, last| answer(row, last, entry))).boxed()
     }
 
     fn as_of_addresses<'a>(
@@ -155,7 +156,8 @@ impl StorageAdapter for PostgresAdapter {
         scope: &'a Scope,
         at: AsOf,
     ) -> Chunks<'a, AsOfRow<EntryAddress>> {
-        stream(&self.shared, AsOfAddresses(Self::question(env, scope, at)))
+        let rows = stream(&self.shared, AsOfAddresses(Self::question(env, scope, at)));
+        rows.map(|rows| each(rows, |row, last| answer(row, last, address))).boxed()
     }
 
     async fn objects(&self, kind: &str, name: Option<&str>) -> Result<Vec<StoredObject>, AdapterError> {

@@ -5,12 +5,13 @@
 //! not hold), each record's entries are walked from the newest in valid order.
 
 use async_trait::async_trait;
-use cfg_engine::adapter::{AsOf, AsOfRow, Detail, EntryAddress, Scope};
-use cfg_engine::history::{Entry, EnvName, Timestamp};
+use cfg_engine::adapter::{AdapterError, AsOf, AsOfRow, Detail, Scope};
+use cfg_engine::history::{EnvName, Timestamp};
+use tokio_postgres::Row;
 
 use crate::catalog::Catalog;
 use crate::connection::Conn;
-use crate::entries::{ADDRESS, Scoped, address, entry, entry_columns, send};
+use crate::entries::{ADDRESS, Last, Scoped, entry_columns, send};
 use crate::errors::OrAdapterError;
 use crate::readers::{Halt, Read, Sink};
 use crate::sql::Params;
@@ -31,7 +32,7 @@ pub(crate) struct AsOfAddresses(pub(crate) Question);
 
 #[async_trait]
 impl Read for AsOfEntries {
-    type Row = AsOfRow<Entry>;
+    type Row = Row;
 
     async fn run(&self, conn: &Conn, catalog: &Catalog, out: &mut Sink<Self::Row>) -> Result<(), Halt> {
         if !catalog.has_history()? {
@@ -40,18 +41,13 @@ impl Read for AsOfEntries {
         let columns = entry_columns(self.1);
         let mut params = Params::default();
         let sql = statement(conn, catalog, &self.0, &columns, &mut params);
-        let flag = columns.matches(", ").count() + 1;
-        send(conn, &sql, &params, out, |row, last| {
-            let (entry, bytes) = entry(row, last)?;
-            Ok((AsOfRow { entry, estimated_before_import: row.try_get(flag).sql()? }, bytes))
-        })
-        .await
+        send(conn, &sql, &params, out).await
     }
 }
 
 #[async_trait]
 impl Read for AsOfAddresses {
-    type Row = AsOfRow<EntryAddress>;
+    type Row = Row;
 
     async fn run(&self, conn: &Conn, catalog: &Catalog, out: &mut Sink<Self::Row>) -> Result<(), Halt> {
         if !catalog.has_history()? {
@@ -59,13 +55,17 @@ impl Read for AsOfAddresses {
         }
         let mut params = Params::default();
         let sql = statement(conn, catalog, &self.0, ADDRESS, &mut params);
-        let flag = ADDRESS.matches(", ").count() + 1;
-        send(conn, &sql, &params, out, |row, last| {
-            let entry = address(row, last)?;
-            Ok((AsOfRow { entry, estimated_before_import: row.try_get(flag).sql()? }, 0))
-        })
-        .await
+        send(conn, &sql, &params, out).await
     }
+}
+
+/// Reads an answer: what `read` makes of the row, and the flag behind its columns.
+pub(crate) fn answer<T>(
+    row: &Row,
+    last: &mut Last,
+    read: impl Fn(&Row, &mut Last) -> Result<T, AdapterError>,
+) -> Result<AsOfRow<T>, AdapterError> {
+    Ok(AsOfRow { entry: read(row, last)?, estimated_before_import: row.try_get(row.len() - 1).sql()? })
 }
 
 fn statement(conn: &Conn, catalog: &Catalog, question: &Question, columns: &str, params: &mut Params) -> String {

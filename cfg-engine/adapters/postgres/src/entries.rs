@@ -29,49 +29,52 @@ pub(crate) struct Addresses(pub(crate) EnvName, pub(crate) Scope);
 
 #[async_trait]
 impl Read for Entries {
-    type Row = Entry;
+    type Row = Row;
 
-    async fn run(&self, conn: &Conn, catalog: &Catalog, out: &mut Sink<Entry>) -> Result<(), Halt> {
+    async fn run(&self, conn: &Conn, catalog: &Catalog, out: &mut Sink<Row>) -> Result<(), Halt> {
         if !catalog.has_history()? {
             return Ok(());
         }
         let mut params = Params::default();
         let sql = statement(conn, catalog, &self.0, &entry_columns(self.0.detail), &mut params);
-        send(conn, &sql, &params, out, entry).await
+        send(conn, &sql, &params, out).await
     }
 }
 
 #[async_trait]
 impl Read for Addresses {
-    type Row = EntryAddress;
+    type Row = Row;
 
-    async fn run(&self, conn: &Conn, catalog: &Catalog, out: &mut Sink<EntryAddress>) -> Result<(), Halt> {
+    async fn run(&self, conn: &Conn, catalog: &Catalog, out: &mut Sink<Row>) -> Result<(), Halt> {
         if !catalog.has_history()? {
             return Ok(());
         }
         let mut params = Params::default();
         let query = EntryQuery::new(self.0.clone(), self.1.clone());
         let sql = statement(conn, catalog, &query, ADDRESS, &mut params);
-        send(conn, &sql, &params, out, |row, last| Ok((address(row, last)?, 0))).await
+        send(conn, &sql, &params, out).await
     }
 }
 
-/// Runs a statement and sends what `show` makes of each row.
-pub(crate) async fn send<T: Send>(
-    conn: &Conn,
-    sql: &str,
-    params: &Params,
-    out: &mut Sink<T>,
-    show: impl Fn(&Row, &mut Last) -> Result<(T, usize), AdapterError> + Send,
-) -> Result<(), Halt> {
+/// Runs a statement and sends its rows. They are read where the stream is consumed, beside the next ones'
+/// coming: see [`each`].
+pub(crate) async fn send(conn: &Conn, sql: &str, params: &Params, out: &mut Sink<Row>) -> Result<(), Halt> {
     let rows = conn.stream(sql, params).await?;
     let mut rows = std::pin::pin!(rows);
-    let mut last = None;
     while let Some(row) = rows.try_next().await? {
-        let (shown, bytes) = show(&row, &mut last)?;
-        out.push(shown, bytes).await?;
+        let bytes = row.raw_size_bytes();
+        out.push(row, bytes).await?;
     }
     Ok(())
+}
+
+/// Reads the rows of a chunk.
+pub(crate) fn each<T>(
+    chunk: Result<Vec<Row>, AdapterError>,
+    read: impl Fn(&Row, &mut Last) -> Result<T, AdapterError>,
+) -> Result<Vec<T>, AdapterError> {
+    let mut last = None;
+    chunk?.iter().map(|row| read(row, &mut last)).collect()
 }
 
 /// Which records are meant, as SQL about `r`.
@@ -190,8 +193,8 @@ fn record(row: &Row, last: &mut Last) -> Result<RecordKey, AdapterError> {
     Ok(RecordKey { env, collection, id: stored_id(text(2)?)? })
 }
 
-/// Reads an entry, and says how many bytes its document has.
-pub(crate) fn entry(row: &Row, last: &mut Last) -> Result<(Entry, usize), AdapterError> {
+/// Reads an entry.
+pub(crate) fn entry(row: &Row, last: &mut Last) -> Result<Entry, AdapterError> {
     let at = |n: usize| FIRST + n;
     let text = |n: usize| row.try_get::<_, &str>(at(n)).sql();
     let optional = |n: usize| row.try_get::<_, Option<&str>>(at(n)).sql();
@@ -212,9 +215,7 @@ pub(crate) fn entry(row: &Row, last: &mut Last) -> Result<(Entry, usize), Adapte
         meta: optional(12)?.map_or_else(|| Ok(Object::new()), read_meta)?,
     };
     let of_row: bool = row.try_get(at(19)).sql()?;
-    let doc = optional(20)?;
-    let length = doc.map_or(0, str::len);
-    let entry = Entry {
+    Ok(Entry {
         header,
         entry_id: EntryId::from_bytes(hash(row, at(13))?),
         message: text(14)?.to_owned(),
@@ -222,9 +223,8 @@ pub(crate) fn entry(row: &Row, last: &mut Last) -> Result<(Entry, usize), Adapte
         superseded_at: closed(16)?,
         git_shas: row.try_get::<_, Option<Vec<String>>>(at(17)).sql()?.unwrap_or_default(),
         doc_state: DocState::parse(text(18)?).ok_or_else(|| damaged("a document state that there is not"))?,
-        doc: doc.map(|doc| read_doc(doc, of_row)).transpose()?,
-    };
-    Ok((entry, length))
+        doc: optional(20)?.map(|doc| read_doc(doc, of_row)).transpose()?,
+    })
 }
 
 /// Beside a row's document stand the texts of its columns, perhaps none.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use cfg_engine::Value;
-use cfg_engine::adapter::{AdapterError, Batch, ExpectedVersion, ObjectGuard, ObjectKey, ObjectWrite, StoredObject};
+use cfg_engine::adapter::{
+    AdapterError, Batch, ENV_OBJECT, ExpectedVersion, ObjectGuard, ObjectKey, ObjectWrite, StoredObject,
+};
 use futures_util::future::join_all;
 
 use crate::draft::Draft;
@@ -169,25 +171,26 @@ pub(crate) async fn eight_writers_of_one_object(h: Arc<dyn Harness>) -> Outcome 
     Outcome::Passed
 }
 
-fn guard(name: &str, expected: ExpectedVersion) -> ObjectGuard {
-    ObjectGuard { key: ObjectKey { kind: "tag".to_owned(), name: name.to_owned() }, expected }
+fn guard(kind: &str, name: &str, expected: ExpectedVersion) -> ObjectGuard {
+    ObjectGuard { key: ObjectKey { kind: kind.to_owned(), name: name.to_owned() }, expected }
 }
 
 /// A guarded object is compared as a written one is, and stays as it is.
 pub(crate) async fn a_guarded_object_is_compared_and_not_written(h: Arc<dyn Harness>) -> Outcome {
     let space = Space::open(&h).await;
     let record = space.create("planner", r#"{"n": 0}"#).await;
-    put(&space, vec![write("tag", "june", ExpectedVersion::Absent, Some(r#"{"to": 1}"#))]).await.expect("created");
-    put(&space, vec![write("tag", "gone", ExpectedVersion::Absent, Some("{}"))]).await.expect("created");
-    put(&space, vec![write("tag", "gone", ExpectedVersion::At(1), None)]).await.expect("deleted");
-    let before = one(&space, "tag", "june").await.expect("an object");
+    put(&space, vec![write(ENV_OBJECT, "june", ExpectedVersion::Absent, Some(r#"{"to": 1}"#))]).await.expect("created");
+    put(&space, vec![write(ENV_OBJECT, "gone", ExpectedVersion::Absent, Some("{}"))]).await.expect("created");
+    put(&space, vec![write(ENV_OBJECT, "gone", ExpectedVersion::At(1), None)]).await.expect("deleted");
+    let before = one(&space, ENV_OBJECT, "june").await.expect("an object");
     for n in 1..=3 {
         let state = space.state(&record).await;
         let batch = space.bind(vec![Draft::set(&space, &state, "n", n)]).await;
-        let guards = vec![guard("june", ExpectedVersion::At(1)), guard("gone", ExpectedVersion::Absent)];
+        let guards =
+            vec![guard(ENV_OBJECT, "june", ExpectedVersion::At(1)), guard(ENV_OBJECT, "gone", ExpectedVersion::Absent)];
         space.store.apply(&batch.guarded_for_conformance(guards)).await.expect("as expected");
     }
-    assert_eq!(one(&space, "tag", "june").await, Some(before));
+    assert_eq!(one(&space, ENV_OBJECT, "june").await, Some(before));
     assert_eq!(space.assert_sound(&record).await.len(), 4);
     Outcome::Passed
 }
@@ -196,14 +199,18 @@ pub(crate) async fn a_guarded_object_is_compared_and_not_written(h: Arc<dyn Harn
 pub(crate) async fn a_guard_that_does_not_hold_refuses_all(h: Arc<dyn Harness>) -> Outcome {
     let space = Space::open(&h).await;
     let record = space.create("planner", r#"{"n": 0}"#).await;
-    put(&space, vec![write("tag", "june", ExpectedVersion::Absent, Some("{}"))]).await.expect("created");
-    put(&space, vec![write("tag", "june", ExpectedVersion::At(1), Some("{}"))]).await.expect("moved");
+    for kind in ["tag", ENV_OBJECT] {
+        put(&space, vec![write(kind, "june", ExpectedVersion::Absent, Some("{}"))]).await.expect("created");
+        put(&space, vec![write(kind, "june", ExpectedVersion::At(1), Some("{}"))]).await.expect("moved");
+    }
     let before = space.picture().await;
-    for (name, expected) in [
-        ("june", ExpectedVersion::At(1)),
-        ("june", ExpectedVersion::At(3)),
-        ("june", ExpectedVersion::Absent),
-        ("july", ExpectedVersion::At(1)),
+    for (kind, name, expected) in [
+        ("tag", "june", ExpectedVersion::At(1)),
+        ("tag", "july", ExpectedVersion::At(1)),
+        (ENV_OBJECT, "june", ExpectedVersion::At(1)),
+        (ENV_OBJECT, "june", ExpectedVersion::At(3)),
+        (ENV_OBJECT, "june", ExpectedVersion::Absent),
+        (ENV_OBJECT, "july", ExpectedVersion::At(1)),
     ] {
         let state = space.state(&record).await;
         let change = space.bind(vec![Draft::set(&space, &state, "n", 1)]).await;
@@ -213,8 +220,8 @@ pub(crate) async fn a_guard_that_does_not_hold_refuses_all(h: Arc<dyn Harness>) 
         let tag = write("tag", "august", ExpectedVersion::Absent, Some("{}"));
         let objects = space.bind_all(space.op_id(), space.now().await, Vec::new(), vec![tag]).await;
         for batch in [change, adopt, first, objects] {
-            let outcome = space.store.apply(&batch.guarded_for_conformance(vec![guard(name, expected)])).await;
-            assert_stale_object(outcome, "tag", name);
+            let outcome = space.store.apply(&batch.guarded_for_conformance(vec![guard(kind, name, expected)])).await;
+            assert_stale_object(outcome, kind, name);
             space.assert_unchanged(&before).await;
         }
     }
@@ -226,14 +233,14 @@ pub(crate) async fn a_guard_that_does_not_hold_refuses_all(h: Arc<dyn Harness>) 
 pub(crate) async fn nothing_slips_past_a_guard_that_moved(h: Arc<dyn Harness>) -> Outcome {
     let space = Arc::new(Space::open(&h).await);
     let record = space.create("planner", r#"{"n": 0}"#).await;
-    put(&space, vec![write("tag", "gate", ExpectedVersion::Absent, Some("{}"))]).await.expect("created");
+    put(&space, vec![write(ENV_OBJECT, "gate", ExpectedVersion::Absent, Some("{}"))]).await.expect("created");
     let writer = {
         let (space, record) = (Arc::clone(&space), record.clone());
         tokio::spawn(async move {
             for n in 0..4000 {
                 let state = space.state(&record).await;
                 let batch = space.bind(vec![Draft::set(&space, &state, "n", n + 1)]).await;
-                let batch = batch.guarded_for_conformance(vec![guard("gate", ExpectedVersion::At(1))]);
+                let batch = batch.guarded_for_conformance(vec![guard(ENV_OBJECT, "gate", ExpectedVersion::At(1))]);
                 match space.store.apply(&batch).await {
                     Ok(()) => {}
                     Err(AdapterError::StaleObject { .. }) => return n,
@@ -247,11 +254,13 @@ pub(crate) async fn nothing_slips_past_a_guard_that_moved(h: Arc<dyn Harness>) -
         })
     };
     tokio::time::sleep(std::time::Duration::from_millis(60)).await;
-    put(&space, vec![write("tag", "gate", ExpectedVersion::At(1), Some(r#"{"closed": true}"#))]).await.expect("closed");
+    put(&space, vec![write(ENV_OBJECT, "gate", ExpectedVersion::At(1), Some(r#"{"closed": true}"#))])
+        .await
+        .expect("closed");
     // What was under way when it closed may still come; what begins now may not.
     let state = space.state(&record).await;
     let late = space.bind(vec![Draft::set(&space, &state, "n", -1)]).await;
-    let late = late.guarded_for_conformance(vec![guard("gate", ExpectedVersion::At(1))]);
+    let late = late.guarded_for_conformance(vec![guard(ENV_OBJECT, "gate", ExpectedVersion::At(1))]);
     let outcome = space.store.apply(&late).await;
     assert!(matches!(&outcome, Err(error) if stale(error)), "{outcome:?}");
     assert!(writer.await.expect("the writer") < 4000);

@@ -11,12 +11,10 @@ use bson::{Document, doc};
 use cfg_engine::config::CollectionConfig;
 use cfg_engine::engine::Project;
 use cfg_engine::history::CollectionName;
-use mongodb::Client;
-use mongodb::options::ClientOptions;
-use tempfile::TempDir;
 
 use super::bed::{MongoBed, entries, set};
 use super::harness::{client, fresh_name, open};
+use super::own_servers::ReplicaSet;
 use crate::stores::{because, settings};
 
 /// What the child is told.
@@ -157,102 +155,10 @@ async fn a_killed_committer_on_a_standalone_server_is_reconciled() {
 
 // --- fail-over -----------------------------------------------------------------------------------
 
-/// Three servers of our own.
-struct ReplicaSet {
-    servers: Vec<(u16, Child)>,
-    _data: TempDir,
-}
-
-impl Drop for ReplicaSet {
-    fn drop(&mut self) {
-        for (_, server) in &mut self.servers {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
-    }
-}
-
-impl ReplicaSet {
-    async fn start(mongod: &str) -> ReplicaSet {
-        let data = TempDir::new().unwrap();
-        let mut servers = Vec::new();
-        for n in 0..3 {
-            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let folder = data.path().join(format!("{n}"));
-            std::fs::create_dir(&folder).unwrap();
-            let server = Command::new(mongod)
-                .args([
-                    "--port",
-                    &port.to_string(),
-                    "--bind_ip",
-                    "127.0.0.1",
-                    "--replSet",
-                    "three",
-                    "--oplogSize",
-                    "64",
-                ])
-                .args(["--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false"])
-                .args(["--dbpath", folder.to_str().unwrap(), "--logpath", folder.join("log").to_str().unwrap()])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            servers.push((port, server));
-        }
-        let set = ReplicaSet { servers, _data: data };
-        let members: Vec<Document> = (set.servers.iter().zip(0_i32..))
-            .map(|((port, _), n)| doc! { "_id": n, "host": format!("127.0.0.1:{port}"), "priority": if n == 0 { 2 } else { 1 } })
-            .collect();
-        let quick = doc! { "electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200 };
-        let config = doc! { "_id": "three", "members": members, "settings": quick };
-        let first = set.direct(0).await;
-        for _ in 0..100 {
-            if first.database("admin").run_command(doc! { "replSetInitiate": config.clone() }).await.is_ok() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        set.primary().await;
-        set
-    }
-
-    fn uri(&self) -> String {
-        let hosts: Vec<String> = self.servers.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
-        format!("mongodb://{}/?replicaSet=three", hosts.join(","))
-    }
-
-    async fn direct(&self, n: usize) -> Client {
-        let mut options = ClientOptions::parse(format!("mongodb://127.0.0.1:{}", self.servers[n].0)).await.unwrap();
-        options.direct_connection = Some(true);
-        options.server_selection_timeout = Some(Duration::from_secs(2));
-        Client::with_options(options).unwrap()
-    }
-
-    /// Waits for a primary; returns which server it is.
-    async fn primary(&self) -> usize {
-        for _ in 0..300 {
-            for n in 0..self.servers.len() {
-                let hello = self.direct(n).await.database("admin").run_command(doc! { "hello": 1 }).await;
-                if hello.is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or_default()) {
-                    return n;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("no primary");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_is_killed_loses_and_doubles_no_commit() {
-    let Ok(mongod) = std::env::var("CFG_TEST_MONGOD") else {
-        let harness = super::MongoHarness::new();
-        if cfg_engine_conformance::is_there(&harness) {
-            std::io::stderr().write_all(b"fail-over: SKIPPED LOUDLY, CFG_TEST_MONGOD names no server\n").unwrap();
-        }
-        return;
-    };
-    let mut set_of_three = ReplicaSet::start(&mongod).await;
+    let Some(mongod) = ReplicaSet::program("fail-over") else { return };
+    let mut set_of_three = ReplicaSet::start(&mongod, 3, &[]).await;
     let (uri, db) = (set_of_three.uri(), fresh_name());
     let live = client(&uri).await.database(&db).collection::<Document>("agents");
     for writer in 0..3 {

@@ -6,7 +6,9 @@ mod by_hand;
 mod commands;
 mod harness;
 mod kills;
+mod own_servers;
 mod races;
+mod roles;
 mod servers;
 mod types;
 
