@@ -276,6 +276,18 @@ def mongodb(found):
     return lines
 
 
+def bindings():
+    """What the scripts of the packages wrote down."""
+    lines = []
+    for file, language in (("python", "Python"), ("beside-cfgit", "Python"), ("node", "Node")):
+        file = TARGET / "measured" / f"{file}.json"
+        for what, value, target, met in json.loads(file.read_text()) if file.exists() else []:
+            lines.append(f"| {language} | {what} | {value} | {target}{'' if met else ' **missed**'} |")
+    if not lines:
+        return ["", "## From Python and Node", "", "Not measured in this run."]
+    return ["", "## From Python and Node", "", "| From | What | | target |", "|---|---|---|---|", *lines]
+
+
 def report(quick):
     found = criterion()
     lines = ["# Performance", "",
@@ -324,6 +336,7 @@ def report(quick):
                 lines.append(f"| {when}: {theirs.split()[1]} | {cell(a)} | {cell(b)} | {a[0] / b[0]:.2f} |")
     lines += postgres(found)
     lines += mongodb(found)
+    lines += bindings()
     lines += ["", "## Peak memory of the command", "", "| What | more | less | ratio | at most |", "|---|---|---|---|---|"]
     for what, more, less, most in memory():
         verdict = "" if more / less <= most else " **missed**"
