@@ -18,6 +18,8 @@ from cfg.interfaces.actions import engine_for_project
 from cfg.core.config import load_config
 from pymongo import MongoClient
 
+from cfgit_verbs import many, system, timed
+
 URI = os.environ["CFG_TEST_MONGODB_URI"]
 PROMPT = "You plan the work before you start it, and you keep the plan up to date. "
 quick = "--quick" in sys.argv[1:]
@@ -61,12 +63,6 @@ def commit(engine, n, to):
     assert state == "committed", state
 
 
-def timed(work):
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def measure():
     found = {}
     store = Store(16, 2048)
@@ -94,12 +90,13 @@ def measure():
         store.engine.adopt(RecordRef("agents", f"agent-{n:05}"), message="seen") for n in range(1000)])
     docs = [(RecordRef("agents", f"agent-{n:05}"), {**document(n, 2048)}) for n in range(1000)]
     found["commit of 1,000"] = timed(lambda: store.engine.commit_many(docs, message="back"))
+    found.update(system(store.engine, docs))
     store.close()
 
-    store = Store(10000 if not quick else 2000, 1024)
+    records = 2000 if quick else 10_000
+    store = Store(records, 2048)
     store.engine.import_records(None, message="baseline")
-    rounds = [timed(store.engine.status) for _ in range(3)]
-    found["status of 10,000"] = statistics.median(rounds) * (5 if quick else 1)
+    found.update(many(store.engine, 10_000 / records))
     store.close()
     return found
 

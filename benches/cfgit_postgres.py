@@ -1,6 +1,6 @@
 """Measures cfgit 0.4.7 on the PostgreSQL of the benchmarks: the same records, the same changes.
 
-    python cfgit_postgres.py URI OUTPUT
+    python cfgit_postgres.py URI OUTPUT [--quick]
 
 Writes seconds per operation as JSON. Called by benches/run with a Python that has cfgit and psycopg.
 """
@@ -16,6 +16,8 @@ import psycopg
 from cfg.adapters.postgres import PostgresAdapter
 from cfg.core.config import load_config
 from cfg.core.engine import Engine, RecordRef
+
+from cfgit_verbs import many, system, timed
 
 CONFIG = """
 [project]
@@ -48,7 +50,7 @@ def fresh(app, records):
                            [(f"agent-{n:05}", json.dumps(document(n))) for n in range(records)])
 
 
-def main(uri, output):
+def main(uri, output, *options):
     os.environ["CFGIT_BENCH_URI"] = f"{uri}?options=-c%20search_path%3Dbench"
     os.environ["CFG_AUTHOR"] = "bench@example.com"
     app = psycopg.connect(uri, autocommit=True)
@@ -72,10 +74,15 @@ def main(uri, output):
             spent.append(time.perf_counter() - started)
         found["commit"] = statistics.median(spent)
         app.execute("UPDATE bench.agents SET doc = jsonb_set(doc, '{n}', '7')")
-        started = time.perf_counter()
-        for n in range(1000):
-            engine.adopt(RecordRef("agents", f"agent-{n:05}"), message="folded in")
-        found["adopt"] = time.perf_counter() - started
+        found["adopt"] = timed(lambda: [
+            engine.adopt(RecordRef("agents", f"agent-{n:05}"), message="folded in") for n in range(1000)])
+        found.update(system(engine, [(RecordRef("agents", f"agent-{n:05}"), document(n)) for n in range(1000)]))
+        records = 2000 if "--quick" in options else 10_000
+        fresh(app, records)
+        engine = make_engine(project)
+        engine.init()
+        engine.import_records(None, message="baseline")
+        found.update(many(engine, 10_000 / records))
     app.execute("DROP SCHEMA bench CASCADE")
     with open(output, "w") as out:
         json.dump(found, out)

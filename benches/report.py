@@ -1,5 +1,5 @@
-"""Reads what criterion measured, measures memory and cold start of the command, and writes
-docs/performance.md. Called by benches/run."""
+"""Reads what the benchmarks measured, measures memory and cold start of the command, and writes
+docs/performance.md with its drawings. Called by benches/run."""
 
 import json
 import os
@@ -11,6 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import side_by_side
+from plots import NAMES, shown
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -40,13 +43,6 @@ def criterion():
         found.setdefault(about["group_id"], {})[name] = (
             median["point_estimate"] / 1e9, low / 1e9, high / 1e9, about.get("throughput"))
     return found
-
-
-def shown(seconds):
-    for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
 
 
 def cell(measured):
@@ -133,14 +129,32 @@ def cold_start():
         return statistics.median(project.run("status", "--quiet")[0] for _ in range(60))
 
 
-def machine():
-    model = "unknown processor"
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
+def fact(file, name, otherwise):
+    """The value of `name: value` in a file of /proc."""
+    for line in pathlib.Path(file).read_text().splitlines():
+        if line.startswith(name):
+            return line.split(":", 1)[1].strip()
+    return otherwise
+
+
+def machine(quick):
+    """What the figures were measured on, as a table."""
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}; {rustc}"
+    memory = int(fact("/proc/meminfo", "MemTotal", "0 kB").split()[0]) / 1024**2
+    rows = [("Machine", f"{fact('/proc/cpuinfo', 'model name', 'unknown processor')}, {os.cpu_count()} cores, {memory:.0f} GiB of memory"),
+            ("System", f"{platform.system()} {platform.release()}; clients and servers share the machine"), ("Rust", rustc)]
+    for store, about in sorted(side_by_side.settings(TARGET).items(), key=lambda item: list(NAMES).index(item[0])):
+        about = dict(about)
+        version = about.pop("version")
+        rows.append((NAMES[store], ", ".join([version, *(f"{name} {value}" for name, value in about.items())])))
+    rows += [("cfgit", "0.4.7, Python " + platform.python_version()), ("Run", "**quick: the spread is wide**" if quick else "full")]
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+
+
+def cfgit():
+    """{store: {verb: seconds}} of the incumbent, where it was measured."""
+    files = {store: ROOT / ".dev" / f"cfgit-{store}.json" for store in ("postgres", "mongodb")}
+    return {store: json.loads(file.read_text()) for store, file in files.items() if file.exists()}
 
 
 # (what, group, ours, theirs, the most that ours may be times theirs, or None)
@@ -201,8 +215,7 @@ def postgres(found):
                 if ours == "as_of" and a[0] / b[0] > 1.5:
                     verdict += " **documents above 1.5**"
                 lines.append(f"| {when}: {theirs.split()[1]} | {cell(a)} | {cell(b)} | {a[0] / b[0]:.2f} | {shown(server[0])}{verdict} |")
-    incumbent = ROOT / ".dev" / "cfgit-postgres.json"
-    theirs = json.loads(incumbent.read_text()) if incumbent.exists() else {}
+    theirs = cfgit().get("postgres", {})
     if not theirs:
         lines += ["", "cfgit was not measured in this run."]
     lines += ["", "Beside cfgit 0.4.7 (Python) on the same server and the same records of 2 KB:", "",
@@ -226,18 +239,17 @@ def postgres(found):
 MONGODB = [
     ("Commit of one record, 2 KB, against the same transaction by hand", "mongodb commit", 1.25, "commit"),
     ("Commit by each of 8 writers", "mongodb commit of 8 writers", 1.25, "commit of 8 writers"),
-    ("`status` of 10,000 records of 1 KB, against fetching them raw", "mongodb status", 2.0, "status of 10,000"),
+    ("`status` of 10,000 records of 1 KB, against fetching them raw", "mongodb status", 2.0, ""),
 ]
 
 
 def mongodb(found):
     if "mongodb commit" not in found:
         return ["", "MongoDB was absent: its rows are left out."]
-    file = ROOT / ".dev" / "cfgit-mongodb.json"
-    cfgit = json.loads(file.read_text()) if file.exists() else {}
-    other = lambda name: shown(cfgit[name]) if name in cfgit else "–"
+    theirs = cfgit().get("mongodb", {})
+    other = lambda name: shown(theirs[name]) if name in theirs else "–"
     lines = ["", "## MongoDB 6.0, a replica set of one node, majority and journaled", "",
-             *([] if cfgit else ["cfgit was not measured in this run.", ""]),
+             *([] if theirs else ["cfgit was not measured in this run.", ""]),
              "| What | cfg-engine | bare | ratio | at most | cfgit 0.4.7 |", "|---|---|---|---|---|---|"]
     for what, group, most, name in MONGODB:
         pair = found.get(group, {})
@@ -264,28 +276,16 @@ def mongodb(found):
     return lines
 
 
-# (what, group, ours, against what or None, the most: times, or seconds where it stands alone)
-SYSTEM = [
-    ("Tag of 1,000 records", "sqlite tag of 1000 records", "first of its kind", None, 0.030),
-    ("The next tag, ten records later", "sqlite tag of 1000 records", "ten records after the last", None, 0.030),
-    ("Dry run of a restore of 10,000 records, 500 differ, against their `status`",
-     "sqlite restore of 10000 records of 2 KB, dry run", "500 differ", "cfg-engine status", 3),
-    ("The same where all differ", "sqlite restore of 10000 records of 2 KB, dry run", "all differ", "cfg-engine status", 3),
-    ("`blame` over 5,000 versions of 0.5 KB", "sqlite blame over 5000 versions of 0.5 KB", "every field", None, 0.050),
-]
-
-
-def system(found):
-    """The verbs over everything, on SQLite."""
-    lines = ["", "## The whole system, SQLite", "", "| What | time | ratio | at most |", "|---|---|---|---|"]
-    for what, group, ours, theirs, most in SYSTEM:
-        group = found.get(group, {})
-        if ours in group and (theirs is None or theirs in group):
-            value = group[ours][0] / (group[theirs][0] if theirs else 1)
-            verdict = "" if value <= most else " **slower than the target**"
-            shown_most = f"{most:g}" if theirs else shown(most)
-            lines.append(f"| {what} | {cell(group[ours])} | {f'{value:.2f}' if theirs else ''} | {shown_most}{verdict} |")
-    return lines
+def bindings():
+    """What the scripts of the packages wrote down."""
+    lines = []
+    for file, language in (("python", "Python"), ("beside-cfgit", "Python"), ("node", "Node")):
+        file = TARGET / "measured" / f"{file}.json"
+        for what, value, target, met in json.loads(file.read_text()) if file.exists() else []:
+            lines.append(f"| {language} | {what} | {value} | {target}{'' if met else ' **missed**'} |")
+    if not lines:
+        return ["", "## From Python and Node", "", "Not measured in this run."]
+    return ["", "## From Python and Node", "", "| From | What | | target |", "|---|---|---|---|", *lines]
 
 
 def report(quick):
@@ -293,9 +293,10 @@ def report(quick):
     lines = ["# Performance", "",
              "Written by `benches/run`; do not edit. Each ratio compares with the bare statements that do the same work on the",
              "same file, in the same run. The ratio is the promise; times are this machine's.", "",
-             f"Machine: {machine()}. SQLite in WAL mode with `synchronous=FULL`, a file on local disk."
-             + (" **A quick run: the spread is wide.**" if quick else ""), "",
-             "Medians, with the 95 % interval of the median in parentheses.", "",
+             *machine(quick), "",
+             "First the stores side by side, then how they grow, then each layer by itself. Medians; in parentheses their quartiles, or the",
+             "95 % interval of the median where one layer is measured by itself. What misses its target is bold.",
+             *side_by_side.stores(TARGET, cfgit()), *side_by_side.growth(TARGET, ROOT / "docs" / "performance"), "",
              "## Canonical form and oid", "",
              "| Document | sha256 alone | cfg-engine | serde_jcs + sha2 | MB/s | times serde_jcs |", "|---|---|---|---|---|---|"]
     oid = found.get("oid", {})
@@ -333,9 +334,9 @@ def report(quick):
             a, b = asof.get(f"{when}, {ours}"), asof.get(f"{when}, {theirs}")
             if a and b:
                 lines.append(f"| {when}: {theirs.split()[1]} | {cell(a)} | {cell(b)} | {a[0] / b[0]:.2f} |")
-    lines += system(found)
     lines += postgres(found)
     lines += mongodb(found)
+    lines += bindings()
     lines += ["", "## Peak memory of the command", "", "| What | more | less | ratio | at most |", "|---|---|---|---|---|"]
     for what, more, less, most in memory():
         verdict = "" if more / less <= most else " **missed**"

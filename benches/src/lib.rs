@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod app;
+pub mod line;
+pub mod sample;
+pub mod stage;
+
 use cfg_engine::adapter::{
     Batch, Change, ExpectedHead, ExpectedLive, HeadRef, HeadState, Live, LiveWrite, NewEntry, RecordState, StoredDoc,
 };

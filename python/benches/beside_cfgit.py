@@ -147,14 +147,16 @@ def main() -> int:
         rounds["commits"][1].append(cfgit_commits(uri))
         rounds["hashes"][0].append(hashes(lambda: cfg_engine.oid(doc)))
         rounds["hashes"][1].append(hashes(lambda: hash_doc(doc, collection)))
-    found, missed = {}, []
+    rows, missed = [], []
+    named = {"commits": "Commits a second of eight threads on MongoDB", "hashes": "Documents of 2 KB hashed a second"}
     for name, limit in (("commits", 5), ("hashes", 6)):
         ours, theirs = (statistics.median(rates) for rates in rounds[name])
-        found[name] = {"ours": ours, "cfgit": theirs, "times": ours / theirs, "at_least": limit}
+        beside = f"{ours:,.0f}, cfgit {theirs:,.0f}: {ours / theirs:.1f} times"
+        rows.append([named[name], beside, f"at least {limit} times", ours / theirs >= limit])
         print(f"{name} a second: {ours:,.0f}, cfgit {theirs:,.0f}: {ours / theirs:.1f} times (at least {limit})")
         missed += [name] if ours / theirs < limit else []
     if "--json" in sys.argv:
-        Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(found))
+        Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(rows))
     return 1 if missed and "--check" in sys.argv else 0
 
 

@@ -211,6 +211,20 @@ pub(crate) fn pointer(
     Value::Object(body)
 }
 
+fn damaged(what: &str) -> Error {
+    AdapterError::Damaged { problem: format!("a manifest: {what}") }.into()
+}
+
+/// Reads a row of a manifest.
+fn tagged(row: Row) -> Result<Tagged, Error> {
+    let seq = row.cells.first().and_then(Value::as_i64).and_then(|seq| u64::try_from(seq).ok());
+    let entry_id = row.cells.get(1).and_then(Value::as_str).and_then(|hex| hex.parse().ok());
+    match (seq, entry_id) {
+        (Some(seq), Some(entry_id)) => Ok(Tagged { record: row.record, seq: Seq(seq), entry_id }),
+        _ => Err(damaged("a row without a version")),
+    }
+}
+
 /// The most bytes of parts that are written in one batch.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
@@ -313,35 +327,28 @@ impl Project {
     ///
     /// [`AdapterError::Damaged`] where its manifest is missing or is not what its address says.
     pub async fn tagged(&self, tag: &Tag, only: Option<&[RecordKey]>) -> Result<Vec<Tagged>, Error> {
-        let rows = self.manifests(std::slice::from_ref(&tag.manifest), only).await?;
-        Ok(rows.into_iter().next().unwrap_or_default())
+        let roots = self.roots(std::slice::from_ref(&tag.manifest)).await?;
+        let Some(root) = roots.first() else { return Ok(Vec::new()) };
+        self.read_rows(PART, root, only).await?.into_iter().map(tagged).collect()
     }
 
-    async fn manifests(&self, names: &[String], only: Option<&[RecordKey]>) -> Result<Vec<Vec<Tagged>>, Error> {
+    /// Reads the roots of manifests, and proves that they are what their addresses say.
+    async fn roots(&self, names: &[String]) -> Result<Vec<Value>, Error> {
         let stored = match names {
             [only] => self.adapter.objects(MANIFEST, Some(only)).await?,
             _ => self.adapter.objects(MANIFEST, None).await?,
         };
-        let damaged = |what: &str| Error::from(AdapterError::Damaged { problem: format!("a manifest: {what}") });
+        let mut stored: HashMap<String, Value> =
+            stored.into_iter().map(|object| (object.key.name, object.body)).collect();
         let mut roots = Vec::with_capacity(names.len());
         for name in names {
-            let root = stored.iter().find(|object| object.key.name == *name);
-            let root = root.ok_or_else(|| damaged("it is missing"))?;
-            if super::objects::address(&root.body).to_hex() != *name {
+            let root = stored.remove(name).ok_or_else(|| damaged("it is missing"))?;
+            if super::objects::address(&root).to_hex() != *name {
                 return Err(damaged("it is not what its address says"));
             }
-            roots.push(root.body.clone());
+            roots.push(root);
         }
-        let rows = self.read_rows(PART, &roots, only).await?;
-        let tagged = |row: Row| {
-            let seq = row.cells.first().and_then(Value::as_i64).and_then(|seq| u64::try_from(seq).ok());
-            let entry_id = row.cells.get(1).and_then(Value::as_str).and_then(|hex| hex.parse().ok());
-            match (seq, entry_id) {
-                (Some(seq), Some(entry_id)) => Ok(Tagged { record: row.record, seq: Seq(seq), entry_id }),
-                _ => Err(damaged("a row without a version")),
-            }
-        };
-        rows.into_iter().map(|rows| rows.into_iter().map(tagged).collect()).collect()
+        Ok(roots)
     }
 
     /// Finds which of these entries have tags: what their JSON shows as `tags`.
@@ -365,12 +372,19 @@ impl Project {
         let mut names: Vec<String> = tags.iter().map(|tag| tag.manifest.clone()).collect();
         names.sort();
         names.dedup();
-        let manifests = self.manifests(&names, Some(&records)).await?;
+        let roots = self.roots(&names).await?;
+        // Tags of the same records share nearly all of their parts: each is read, and looked through, once.
+        let kept = self
+            .keep_rows(PART, &roots, Some(&records), &mut |row| {
+                let row = tagged(row)?;
+                Ok(wanted.contains_key(&row.entry_id).then_some(row.entry_id))
+            })
+            .await?;
         let mut index = TagIndex::default();
         for tag in &tags {
             let Ok(at) = names.binary_search(&tag.manifest) else { continue };
-            for row in manifests[at].iter().filter(|row| wanted.contains_key(&row.entry_id)) {
-                index.by_entry.entry(row.entry_id).or_default().push(tag.name.to_string());
+            for entry_id in kept.of_root[at].iter().flat_map(|part| &kept.parts[*part]) {
+                index.by_entry.entry(*entry_id).or_default().push(tag.name.to_string());
             }
         }
         Ok(index)

@@ -194,8 +194,7 @@ impl Project {
         }
         let broken = || Error::from(AdapterError::Damaged { problem: format!("plan {} cannot be read", &token[..12]) });
         let kept = KeptPlan::read(&plan.body).ok_or_else(broken)?;
-        let rows = self.read_rows(PART, std::slice::from_ref(&plan.body), None).await?;
-        let rows = rows.into_iter().next().unwrap_or_default();
+        let rows = self.read_rows(PART, &plan.body, None).await?;
         let steps = rows.into_iter().map(step).collect::<Option<Vec<Step>>>().ok_or_else(broken)?;
         let source = match (kept.is_elsewhere, source) {
             (false, _) => self,

@@ -3,7 +3,7 @@
 //! A part ends where the hash of a row's key says so. Two lists that differ in a few rows therefore share
 //! all parts but those few, and a second tag of the same records costs little.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
@@ -113,43 +113,64 @@ fn read_part(kind: &str, env: &EnvName, body: &Value, rows: &mut Vec<Row>) -> Re
     Ok(())
 }
 
+/// What was kept of the rows of some roots. They share parts, and each part was read once.
+pub(crate) struct Kept<T> {
+    /// By part.
+    pub(crate) parts: Vec<Vec<T>>,
+    /// By root: its parts in order, as places in `parts`.
+    pub(crate) of_root: Vec<Vec<usize>>,
+}
+
 impl Project {
-    /// Reads the rows that some roots hold for some records, or all of them: root by root, in order.
+    /// Reads the rows that a root holds for some records, or all of them, in order.
     pub(crate) async fn read_rows(
+        &self,
+        kind: &str,
+        root: &Value,
+        only: Option<&[RecordKey]>,
+    ) -> Result<Vec<Row>, Error> {
+        let kept = self.keep_rows(kind, std::slice::from_ref(root), only, &mut |row| Ok(Some(row))).await?;
+        // A single root names no part twice.
+        Ok(kept.parts.into_iter().flatten().collect())
+    }
+
+    /// Reads the rows that some roots hold for some records, or all of them, and keeps what `keep` makes of them.
+    pub(crate) async fn keep_rows<T>(
         &self,
         kind: &str,
         roots: &[Value],
         only: Option<&[RecordKey]>,
-    ) -> Result<Vec<Vec<Row>>, Error> {
+        keep: &mut (dyn FnMut(Row) -> Result<Option<T>, Error> + Send),
+    ) -> Result<Kept<T>, Error> {
+        let only: Option<BTreeSet<&RecordKey>> = only.map(|records| records.iter().collect());
         let indexes = roots.iter().map(|root| index(kind, root)).collect::<Result<Vec<_>, _>>()?;
-        let wanted: Vec<Vec<&str>> = indexes
-            .iter()
-            .map(|parts| match only {
-                None => parts.iter().map(|part| part.name.as_str()).collect(),
-                Some(records) => {
-                    let mut at: Vec<usize> = records.iter().filter_map(|record| place(parts, record)).collect();
-                    at.sort_unstable();
-                    at.dedup();
-                    at.into_iter().map(|at| parts[at].name.as_str()).collect()
-                }
-            })
-            .collect();
-        let names: BTreeSet<&str> = wanted.iter().flatten().copied().collect();
-        let bodies = self.part_bodies(kind, &names).await?;
-        let mut found = Vec::with_capacity(roots.len());
-        for parts in wanted {
-            let mut rows = Vec::new();
-            for name in parts {
-                let body = bodies.iter().find(|(n, _)| n == name).map(|(_, body)| body);
-                let body = body.ok_or_else(|| damaged(kind, "one of its parts is missing"))?;
-                read_part(kind, &self.settings.env, body, &mut rows)?;
-            }
-            if let Some(only) = only {
-                rows.retain(|row| only.contains(&row.record));
-            }
-            found.push(rows);
+        let (mut places, mut names) = (HashMap::<&str, usize>::new(), Vec::<&str>::new());
+        let mut of_root = Vec::with_capacity(roots.len());
+        for parts in &indexes {
+            let wanted: BTreeSet<usize> = match &only {
+                None => (0..parts.len()).collect(),
+                Some(records) => records.iter().filter_map(|record| place(parts, record)).collect(),
+            };
+            let mut place_of = |name| {
+                *places.entry(name).or_insert_with(|| {
+                    names.push(name);
+                    names.len() - 1
+                })
+            };
+            of_root.push(wanted.into_iter().map(|at| place_of(parts[at].name.as_str())).collect());
         }
-        Ok(found)
+        let bodies: HashMap<String, Value> =
+            self.part_bodies(kind, &names.iter().copied().collect()).await?.into_iter().collect();
+        let mut parts = Vec::with_capacity(names.len());
+        for name in names {
+            let body = bodies.get(name).ok_or_else(|| damaged(kind, "one of its parts is missing"))?;
+            let mut rows = Vec::new();
+            read_part(kind, &self.settings.env, body, &mut rows)?;
+            let asked = |row: &Row| only.as_ref().is_none_or(|only| only.contains(&row.record));
+            let kept = rows.into_iter().filter(asked).filter_map(|row| keep(row).transpose());
+            parts.push(kept.collect::<Result<Vec<T>, Error>>()?);
+        }
+        Ok(Kept { parts, of_root })
     }
 
     async fn part_bodies(&self, kind: &str, names: &BTreeSet<&str>) -> Result<Vec<(String, Value)>, Error> {

@@ -22,6 +22,8 @@ use crate::values;
 
 /// How many records one query asks for.
 const RUN: usize = 100;
+/// How many keys one query asks for.
+const KEYS: usize = 2000;
 
 /// The range of keys of one record's entries.
 pub(crate) fn of_record(record: &RecordKey) -> Document {
@@ -78,11 +80,35 @@ fn ranges(store: &Store, env: &EnvName, scope: &Scope, order: Order) -> Vec<Docu
     }
 }
 
+/// The filters that pick versions by their keys, where records and numbers are both named: one look into the
+/// index for each, however many versions a record has.
+fn versions(query: &EntryQuery) -> Option<Vec<Document>> {
+    let Scope::Records(records) = &query.scope else { return None };
+    if query.seqs.is_empty() || query.across || query.seqs.len() > KEYS {
+        return None;
+    }
+    let records: Vec<&RecordKey> = records.iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let run = if query.order == Order::NewestFirst { 1 } else { KEYS / query.seqs.len() };
+    let filter = |records: &[&RecordKey]| {
+        let keys = records.iter().flat_map(|record| query.seqs.iter().map(|seq| (*record, *seq)));
+        let key = |(record, seq): (&RecordKey, Seq)| {
+            let mut key = record_filter(record);
+            key.insert("seq", seq_field(seq));
+            Bson::from(key)
+        };
+        doc! { "_id": { "$in": keys.map(key).collect::<Vec<Bson>>() } }
+    };
+    Some(records.chunks(run).map(filter).collect())
+}
+
 /// Streams the entries that a query asks for.
 pub(crate) async fn entries(store: &Store, query: &EntryQuery, out: &mut Sink<Entry>) -> Result<(), Halt> {
     let mut session = store.snapshot_of_history().await?;
     let mut left = query.limit.unwrap_or(u64::MAX);
-    let mut filters = ranges(store, &query.env, &query.scope, query.order);
+    let mut filters = match versions(query) {
+        Some(filters) => filters,
+        None => ranges(store, &query.env, &query.scope, query.order),
+    };
     if query.across {
         filters = match &query.scope {
             Scope::All(name) => vec![of_collections(&query.env, &collections(store, name.as_ref()))],

@@ -124,7 +124,23 @@ impl Scoped {
 }
 
 fn statement(conn: &Conn, catalog: &Catalog, query: &EntryQuery, columns: &str, params: &mut Params) -> String {
-    let scoped = Scoped::new(conn, catalog, &query.env, &query.scope, params);
+    let mut scoped = Scoped::new(conn, catalog, &query.env, &query.scope, params);
+    // Of one record the server finds the entries in order, and stops at a limit.
+    let one = match &query.scope {
+        Scope::Records(asked) if !query.across => asked.first().filter(|_| asked.len() == 1),
+        _ => None,
+    };
+    if let Some(record) = one {
+        *params = Params::default();
+        let records = &conn.shared.names.records;
+        let (env, collection) = (params.text(record.env.as_str()), params.text(record.collection.as_str()));
+        scoped.from = format!("FROM {records} r");
+        scoped.filter = format!(
+            "h.record_no = (SELECT k.record_no FROM {records} k WHERE k.env = {env} AND k.collection = {collection} \
+             AND k.id_key = {})",
+            params.text(record.id.as_str())
+        );
+    }
     let mut filters = vec![scoped.filter];
     if !query.seqs.is_empty() {
         let seqs: Vec<i64> = query.seqs.iter().map(|seq| seq_column(*seq)).collect();
@@ -149,6 +165,8 @@ fn statement(conn: &Conn, catalog: &Catalog, query: &EntryQuery, columns: &str, 
         ));
     }
     let order = match (query.across, query.order) {
+        (false, Order::NewestFirst) if one.is_some() => "h.seq DESC",
+        (false, Order::OldestFirst) if one.is_some() => "h.seq",
         (true, _) => "h.recorded_at DESC, r.env, r.collection, r.id_key, h.seq DESC",
         (false, Order::NewestFirst) => "r.env, r.collection, r.id_key, h.seq DESC",
         (false, Order::OldestFirst) => "r.env, r.collection, r.id_key, h.seq",

@@ -161,6 +161,16 @@ impl Scoped {
                 };
                 Scoped::collections(records, env, names)
             }
+            // Of one record SQLite knows that an index gives the order of its entries, and stops at a limit.
+            Scope::Records(asked) if let [only] = asked.as_slice() => {
+                let key = [only.env.as_str(), only.collection.as_str(), only.id.as_str()];
+                Scoped {
+                    from: format!("FROM {records} r"),
+                    filter: "r.env = ?1 AND r.collection = ?2 AND r.id_key = ?3".to_owned(),
+                    params: key.map(|text| Cell::Text(text.to_owned())).to_vec(),
+                    by_name: true,
+                }
+            }
             Scope::Records(asked) => {
                 let asked: BTreeSet<&RecordKey> = asked.iter().collect();
                 let key = |r: &&RecordKey| Value::from(vec![r.env.as_str(), r.collection.as_str(), r.id.as_str()]);

@@ -11,7 +11,7 @@ use cfg_engine::engine::{
     Activate, Adopt, Alarm, Commit, HistoryImport, Import, Moment, Options, Project, Redact, Remove, Restore,
     RestoreAll, SetTag, Signed, TagTarget, Undo,
 };
-use cfg_engine::history::{Author, AuthorClass, EnvName, Reference, Seq, TagName};
+use cfg_engine::history::{Author, AuthorClass, Entry, EnvName, Op, Reference, Seq, TagName};
 use cfg_engine::plan::{ApprovalState, Verb, public_key};
 use cfg_engine::{Error, Value};
 use cfg_engine_conformance::{Table, object, value};
@@ -388,6 +388,56 @@ async fn eight_at_once_apply_one_approval_once() {
         }
         assert_eq!((written, bed.entries("critic").await.len()), (2, entries + 1), "{}", bed.name());
         assert_eq!(project.find_approval(&id).await.unwrap().batches, 1);
+        bed_is_sound(&bed).await;
+    }
+}
+
+/// A redaction of several batches that is killed, wherever, goes on under the approval it had, to its end.
+#[tokio::test]
+async fn a_redaction_that_was_killed_goes_on_under_its_approval() {
+    const SECRET: &str = "s3cret-of-several-batches";
+    for bed in Bed::each().await {
+        let mut settings = strict();
+        settings.gated = false;
+        let through = Project::new(Arc::clone(&bed.between) as Arc<dyn StorageAdapter>, settings.clone());
+        through.init(false).await.unwrap();
+        let (mut step, mut batches) = (0, 0);
+        for n in 0.. {
+            let id = format!("r{n}");
+            for version in 0..3 {
+                let big = "x".repeat(3_200_000);
+                let doc = format!(r#"{{"n": {version}, "name": "a", "body": {{"leak": "{SECRET}", "big": "{big}"}}}}"#);
+                let doc = Value::from_json(&doc).unwrap();
+                bed.project.commit(&Commit::new(bed.id(&id), doc), &because("a version")).await.unwrap();
+            }
+            let paths = vec!["body.leak".to_owned()];
+            let redact = Redact { rewrite_history: true, ..Redact::new(bed.id(&id), paths) };
+            let approval = approved(&through, through.redact(&redact, &because("why")).await.map(drop)).await;
+            let under = Options { approval: Some(approval.clone()), ..because("why") };
+            let outcome = bed.between.killed(step, through.redact(&redact, &under)).await;
+            let finished = matches!(outcome, Some(Ok(_)));
+            assert!(outcome.is_none() || finished, "{} after {step}: {outcome:?}", bed.name());
+            if !finished {
+                let project = on(&bed, settings.clone());
+                let again = project.redact(&redact, &under).await.map(drop);
+                let nothing_left = matches!(&again, Err(error) if error.code() == "approval_used");
+                assert!(again.is_ok() || nothing_left, "{} after {step}: {again:?}", bed.name());
+                if nothing_left && !project.unfinished_redactions().await.unwrap().is_empty() {
+                    // Only its own notes are left, and to throw them away needs no approval.
+                    project.redact_resume(None, &because("")).await.unwrap();
+                }
+                assert_eq!(project.unfinished_redactions().await.unwrap(), Vec::<String>::new(), "after {step}");
+            }
+            let entries = bed.entries(&id).await;
+            let hides = |entry: &Entry| entry.doc.as_ref().is_none_or(|doc| !doc.to_interchange().contains(SECRET));
+            assert!(entries.iter().all(hides), "{} after {step}", bed.name());
+            batches = entries.iter().filter(|entry| entry.header.op == Op::Redact).count();
+            if finished {
+                break;
+            }
+            step += 4;
+        }
+        assert!(batches >= 2 && step >= 16, "{}: {batches} batches, {step} steps", bed.name());
         bed_is_sound(&bed).await;
     }
 }
