@@ -11,9 +11,9 @@ use crate::table::LiveTable;
 pub(crate) async fn of(store: &Store, table: &LiveTable) -> Result<Vec<String>, AdapterError> {
     let fail = |error: mongodb::error::Error| store.place.error(&error);
     let name = &table.config.table;
-    let found = store.live.list_collections().filter(doc! { "name": name }).await.map_err(fail)?;
-    let found: Vec<_> = found.try_collect().await.map_err(fail)?;
-    if found.is_empty() {
+    // What this user may see: a role for single collections need not list the others.
+    let names = store.live.list_collection_names().filter(doc! { "name": name }).authorized_collections(true);
+    if names.await.map_err(fail)?.is_empty() {
         return Ok(vec![format!(
             "the database {} has no collection {name} yet; the first document makes it",
             store.live.name()

@@ -110,7 +110,8 @@ pub(crate) async fn ensure(store: &Store) -> Result<Vec<String>, AdapterError> {
 async fn missing(store: &Store) -> Result<Vec<Piece>, AdapterError> {
     let names = &store.names;
     let fail = |error: Error| store.place.error(&error);
-    let there: BTreeSet<String> = store.history.list_collection_names().await.map_err(fail)?.into_iter().collect();
+    let there = store.history.list_collection_names().authorized_collections(true).await.map_err(fail)?;
+    let there: BTreeSet<String> = there.into_iter().collect();
     let mut pieces = Vec::new();
     let mut wanted = vec![&names.history, &names.heads, &names.objects];
     if !store.transactional {

@@ -95,7 +95,7 @@ async fn interrupt(bed: &MongoBed, confirmed: bool) -> Document {
     let (history, heads) = (app.collection::<Document>("config_history"), app.collection::<Document>("config_heads"));
     let last = history.find_one(doc! { "_id.seq": 2_i64 }).await.unwrap().unwrap();
     let first = history.find_one(doc! { "_id.seq": 1_i64 }).await.unwrap().unwrap();
-    let head = heads.find_one(doc! {}).await.unwrap().unwrap();
+    let head = heads.find_one(doc! { "_id.id_key": { "$exists": true } }).await.unwrap().unwrap();
     let open = bson::DateTime::from_millis(253_402_300_799_999);
     history.delete_one(doc! { "_id.seq": 2_i64 }).await.unwrap();
     history
@@ -106,7 +106,10 @@ async fn interrupt(bed: &MongoBed, confirmed: bool) -> Document {
     let mut earlier = at(&first);
     earlier.insert("oid", first.get("oid").unwrap());
     earlier.insert("author", first.get("author").unwrap());
-    heads.update_one(doc! {}, doc! { "$set": { "head": earlier, "tip": at(&first) } }).await.unwrap();
+    heads
+        .update_one(doc! { "_id": head.get("_id").unwrap() }, doc! { "$set": { "head": earlier, "tip": at(&first) } })
+        .await
+        .unwrap();
     let closed = doc! {
         "q": { "_id": first.get("_id").unwrap() },
         "u": { "$set": { "valid_to": last.get("valid_from").unwrap(), "superseded_at": last.get("recorded_at").unwrap() } },
