@@ -76,28 +76,34 @@ async fn pick<T>(
     } else {
         doc! { "$project": fields }
     };
-    let queries = match (scope, at) {
-        (Scope::All(name), AsOf::Valid(_) | AsOf::Recorded(_)) => {
-            let interval = Interval::new(store, &mut session, env, name.as_ref(), at).await?;
-            if let Some(rows) = held(store, &mut session, &interval, fields, &show, record).await? {
-                for (row, bytes) in rows {
-                    out.push(row, bytes).await?;
-                }
-                return Ok(());
-            }
-            vec![interval.sorted(store, &stage)]
+    let interval = match (scope, at) {
+        (Scope::All(name), AsOf::Valid(valid)) => {
+            Some(Interval::valid(store, &mut session, env, name.as_ref(), valid).await?)
         }
-        (Scope::All(name), AsOf::Both { recorded, valid }) => {
+        (Scope::All(name), AsOf::Recorded(recorded)) => Some(Interval::recorded(store, env, name.as_ref(), recorded)),
+        _ => None,
+    };
+    if let Some(interval) = &interval
+        && let Some(rows) = held(store, &mut session, interval, fields, &show, record).await?
+    {
+        for (row, bytes) in rows {
+            out.push(row, bytes).await?;
+        }
+        return Ok(());
+    }
+    let (recorded, valid) = match at {
+        AsOf::Valid(valid) => (Timestamp::OPEN, valid),
+        AsOf::Recorded(recorded) => (recorded, Timestamp::OPEN),
+        AsOf::Both { recorded, valid } => (recorded, valid),
+    };
+    let queries = match (interval, scope) {
+        (Some(interval), _) => vec![interval.sorted(store, &stage)],
+        (None, Scope::All(name)) => {
             let range = |collection| doc! { "_id": of_collection(env, collection) };
             let all = collections(store, name.as_ref());
             all.iter().map(|collection| greatest(store, range(collection), recorded, valid, &stage)).collect()
         }
-        (Scope::Records(records), at) => {
-            let (recorded, valid) = match at {
-                AsOf::Valid(valid) => (Timestamp::OPEN, valid),
-                AsOf::Recorded(recorded) => (recorded, Timestamp::OPEN),
-                AsOf::Both { recorded, valid } => (recorded, valid),
-            };
+        (None, Scope::Records(records)) => {
             let records: Vec<&RecordKey> = records.iter().collect::<BTreeSet<_>>().into_iter().collect();
             let query = |records: &[&RecordKey]| {
                 let keys: Vec<Bson> = records.iter().map(|record| record_filter(record).into()).collect();
@@ -220,23 +226,24 @@ struct Interval {
 }
 
 impl Interval {
-    /// `valid_from <= T < valid_to`, or the same of recorded time. Empty intervals, among them those of redact
-    /// entries, hold no instant.
-    async fn new(
+    /// `recorded_at <= T < superseded_at`.
+    fn recorded(store: &Store, env: &EnvName, name: Option<&CollectionName>, recorded: Timestamp) -> Self {
+        let mut filter = of_collections(env, &collections(store, name));
+        filter.insert("recorded_at", doc! { "$lte": date(recorded) });
+        filter.insert("superseded_at", doc! { "$gt": date(recorded) });
+        Interval { filter, index: "superseded_at", estimated: None }
+    }
+
+    /// `valid_from <= T < valid_to`. Empty intervals, among them those of redact entries, hold no instant.
+    async fn valid(
         store: &Store,
         session: &mut ClientSession,
         env: &EnvName,
         name: Option<&CollectionName>,
-        at: AsOf,
+        valid: Timestamp,
     ) -> Result<Self, AdapterError> {
         let of = of_collections(env, &collections(store, name));
         let mut filter = of.clone();
-        let (AsOf::Valid(valid) | AsOf::Both { valid, .. }) = at else {
-            let AsOf::Recorded(recorded) = at else { return Err(crate::errors::storage("no instant")) };
-            filter.insert("recorded_at", doc! { "$lte": date(recorded) });
-            filter.insert("superseded_at", doc! { "$gt": date(recorded) });
-            return Ok(Interval { filter, index: "superseded_at", estimated: None });
-        };
         filter.insert("valid_to", doc! { "$gt": date(valid) });
         filter.insert("valid_from", doc! { "$lte": date(valid) });
         let index = if nearer_to_now(store, session, env, valid).await? { "valid_to" } else { "valid_from" };

@@ -95,11 +95,11 @@ fn recorded_interval(conn: &Conn, scoped: &mut Scoped, recorded: Timestamp) -> S
 fn last_by(conn: &Conn, scoped: &mut Scoped, valid: Timestamp) -> String {
     let names = &conn.shared.names;
     let valid = instant(scoped, valid);
+    // NULL where there is none. A condition on it would have it looked up twice.
     format!(
-        "SELECT entry_no, 0, env, collection, id_key FROM (SELECT (SELECT g.entry_no FROM {} g INDEXED BY {} \
-         WHERE g.record_no = r.record_no AND g.valid_from <= {valid} AND g.op <> 'redact' \
-         ORDER BY g.valid_from DESC, g.seq DESC LIMIT 1) AS entry_no, r.env, r.collection, r.id_key {} WHERE {}) \
-         WHERE entry_no IS NOT NULL",
+        "SELECT (SELECT g.entry_no FROM {} g INDEXED BY {} WHERE g.record_no = r.record_no \
+         AND g.valid_from <= {valid} AND g.op <> 'redact' ORDER BY g.valid_from DESC, g.seq DESC LIMIT 1), \
+         0, r.env, r.collection, r.id_key {} WHERE {}",
         names.history,
         names.index("valid"),
         scoped.from,

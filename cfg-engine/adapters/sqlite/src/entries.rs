@@ -18,7 +18,7 @@ use crate::heads::{author_class, seq, seq_column};
 use crate::read::stored_id;
 use crate::readers::{Halt, RUN_ROWS, Sink};
 
-/// A statement that picks entries: `entry_no`, whether the row is an estimated baseline that stands
+/// A statement that picks entries: `entry_no`, or NULL where a record has none to pick; whether the row is an estimated baseline that stands
 /// for a time before it, and the env, collection and id of its record.
 pub(crate) struct Pick {
     pub(crate) sql: String,
@@ -44,8 +44,9 @@ pub(crate) fn send<T>(
     let mut run = Vec::with_capacity(RUN_ROWS);
     let mut last = None;
     while let Some(row) = rows.next().sql()? {
+        let Some(entry_no) = row.get(0).sql()? else { continue };
         let record = record(row, 2, &mut last)?;
-        run.push(Picked { entry_no: row.get(0).sql()?, estimated: row.get(1).sql()?, record });
+        run.push(Picked { entry_no, estimated: row.get(1).sql()?, record });
         if run.len() == RUN_ROWS {
             fetch(conn, &mut run, out)?;
         }
