@@ -71,11 +71,7 @@ async fn pick<T>(
     out: &mut Sink<AsOfRow<T>>,
 ) -> Result<(), Halt> {
     let mut session = store.snapshot_of_history().await?;
-    let stage = if fields.is_empty() {
-        doc! { "$match": {} }
-    } else {
-        doc! { "$project": fields }
-    };
+    let stage = stage(fields);
     let interval = match (scope, at) {
         (Scope::All(name), AsOf::Valid(valid)) => {
             Some(Interval::valid(store, &mut session, env, name.as_ref(), valid).await?)
@@ -123,6 +119,15 @@ async fn pick<T>(
     Ok(())
 }
 
+/// The stage of a pipeline that leaves these fields, or all.
+fn stage(fields: &Document) -> Document {
+    if fields.is_empty() {
+        doc! { "$match": {} }
+    } else {
+        doc! { "$project": fields }
+    }
+}
+
 fn shown<T>(
     row: &RawDocument,
     show: impl Fn(&RawDocument) -> Result<Option<(T, usize)>, AdapterError>,
@@ -160,12 +165,7 @@ async fn held<T>(
         }
     }
     if let Some(pipeline) = &interval.estimated {
-        let stage = if fields.is_empty() {
-            doc! { "$match": {} }
-        } else {
-            doc! { "$project": fields }
-        };
-        let pipeline = pipeline.iter().cloned().chain([stage]);
+        let pipeline = pipeline.iter().cloned().chain([stage(fields)]);
         let query = Query { from: From::Entries, pipeline: pipeline.collect(), hint: None };
         let mut rows = query.run(store, session).await?;
         while let Some(row) = rows.next(session).await? {

@@ -104,6 +104,17 @@ impl Scoped {
                 };
                 Scoped { from: format!("FROM {records} r"), filter, by_name: false }
             }
+            // Of one record the server finds the entries in order, and stops at a limit.
+            Scope::Records(asked) if let [only] = asked.as_slice() => {
+                let filter = format!(
+                    "r.record_no = (SELECT k.record_no FROM {records} k WHERE k.env = {} AND k.collection = {} \
+                     AND k.id_key = {})",
+                    params.text(only.env.as_str()),
+                    params.text(only.collection.as_str()),
+                    params.text(only.id.as_str())
+                );
+                Scoped { from: format!("FROM {records} r"), filter, by_name: true }
+            }
             Scope::Records(asked) => {
                 let asked: BTreeSet<&RecordKey> = asked.iter().collect();
                 let part = |of: fn(&RecordKey) -> &str| asked.iter().map(|r| of(r).to_owned()).collect::<Vec<_>>();
@@ -124,23 +135,8 @@ impl Scoped {
 }
 
 fn statement(conn: &Conn, catalog: &Catalog, query: &EntryQuery, columns: &str, params: &mut Params) -> String {
-    let mut scoped = Scoped::new(conn, catalog, &query.env, &query.scope, params);
-    // Of one record the server finds the entries in order, and stops at a limit.
-    let one = match &query.scope {
-        Scope::Records(asked) if !query.across => asked.first().filter(|_| asked.len() == 1),
-        _ => None,
-    };
-    if let Some(record) = one {
-        *params = Params::default();
-        let records = &conn.shared.names.records;
-        let (env, collection) = (params.text(record.env.as_str()), params.text(record.collection.as_str()));
-        scoped.from = format!("FROM {records} r");
-        scoped.filter = format!(
-            "h.record_no = (SELECT k.record_no FROM {records} k WHERE k.env = {env} AND k.collection = {collection} \
-             AND k.id_key = {})",
-            params.text(record.id.as_str())
-        );
-    }
+    let scoped = Scoped::new(conn, catalog, &query.env, &query.scope, params);
+    let one = matches!(&query.scope, Scope::Records(asked) if asked.len() == 1);
     let mut filters = vec![scoped.filter];
     if !query.seqs.is_empty() {
         let seqs: Vec<i64> = query.seqs.iter().map(|seq| seq_column(*seq)).collect();
@@ -165,8 +161,8 @@ fn statement(conn: &Conn, catalog: &Catalog, query: &EntryQuery, columns: &str, 
         ));
     }
     let order = match (query.across, query.order) {
-        (false, Order::NewestFirst) if one.is_some() => "h.seq DESC",
-        (false, Order::OldestFirst) if one.is_some() => "h.seq",
+        (false, Order::NewestFirst) if one => "h.seq DESC",
+        (false, Order::OldestFirst) if one => "h.seq",
         (true, _) => "h.recorded_at DESC, r.env, r.collection, r.id_key, h.seq DESC",
         (false, Order::NewestFirst) => "r.env, r.collection, r.id_key, h.seq DESC",
         (false, Order::OldestFirst) => "r.env, r.collection, r.id_key, h.seq",

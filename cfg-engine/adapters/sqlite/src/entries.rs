@@ -18,8 +18,8 @@ use crate::heads::{author_class, seq, seq_column};
 use crate::read::stored_id;
 use crate::readers::{Halt, RUN_ROWS, Sink};
 
-/// A statement that picks entries: `entry_no`, or NULL where a record has none to pick; whether the row is an estimated baseline that stands
-/// for a time before it, and the env, collection and id of its record.
+/// A statement that picks entries: `entry_no`, or NULL where a record has none to pick; whether the row is an
+/// estimated baseline that stands for a time before it; and the env, collection and id of its record.
 pub(crate) struct Pick {
     pub(crate) sql: String,
     pub(crate) params: Vec<Cell>,

@@ -120,10 +120,7 @@ impl Readers {
             && let Some(conn) = &*writing
         {
             conn.db.busy_timeout(Duration::ZERO).ok()?;
-            let rows = collect(conn, read);
-            // Without its patience the next write would fail where it should wait.
-            conn.db.busy_timeout(self.shared.options.busy_timeout).ok()?;
-            return rows;
+            return collect(conn, read);
         }
         let mut near = self.near.try_lock().ok()?;
         if near.is_none() {

@@ -107,7 +107,8 @@ fn work(shared: &Arc<Shared>, conn: &OwnConn, mut queue: mpsc::UnboundedReceiver
     while let Some(job) = ahead.take().or_else(|| queue.blocking_recv()) {
         let mut conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match conn.take() {
-            Some(conn) => Ok(conn),
+            // A read that took it has no patience; a write has.
+            Some(conn) => conn.db.busy_timeout(shared.options.busy_timeout).sql().map(|()| conn),
             None => Conn::open(shared, Purpose::Write),
         };
         match job {
