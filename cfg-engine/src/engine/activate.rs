@@ -40,6 +40,8 @@ impl Project {
     /// As [`restore`](Self::restore); [`Error::Refused`] where the live rule asks for no field to have a value,
     /// and [`Error::Setup`] where nothing says what makes a row no longer live.
     pub async fn activate(&self, activate: &Activate, options: &Options) -> Result<Report, Error> {
+        // The versions come after it: see there.
+        let read_before = vec![self.state(&activate.record).await?];
         let entry = self.entry_at(&activate.record, &activate.reference).await?;
         let had_secrets = recorded_secrets(&entry);
         let redacted = self.redacted_in(&entry).await?;
@@ -78,6 +80,7 @@ impl Project {
             op_id: None,
             asks_for: None,
             forced: activate.force,
+            read_before,
         };
         self.transact(request, |state| plan_activate(state, self.rules(&state.record)?, input)).await
     }

@@ -96,6 +96,7 @@ impl Project {
                 op_id,
                 asks_for: None,
                 forced: false,
+                read_before: Vec::new(),
             };
             match self.transact(request, &plan_one).await {
                 Ok(part) => {

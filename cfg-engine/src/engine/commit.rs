@@ -114,6 +114,7 @@ impl Project {
             op_id: None,
             asks_for: Some(Box::new(|entry: &Entry| self.asks_for(&sorted, entry))),
             forced: commit.force,
+            read_before: Vec::new(),
         };
         self.transact(request, |state| {
             let at = sorted

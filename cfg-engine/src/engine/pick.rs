@@ -11,7 +11,7 @@ use crate::history::{Entry, RecordKey, Seq};
 
 /// A query asks for so many pairs of record and version at the most: all its versions of all its records.
 const PAIRS: usize = 2000;
-const RECORDS: usize = 500;
+const RECORDS: usize = 1000;
 
 impl Project {
     /// Reads one version of each of these records. What is not there is not in the answer.

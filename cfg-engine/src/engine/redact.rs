@@ -444,6 +444,7 @@ impl Project {
                 op_id: None,
                 asks_for: None,
                 forced: false,
+                read_before: Vec::new(),
             };
             let written = self
                 .transact(request, |state| {

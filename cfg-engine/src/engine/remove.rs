@@ -45,6 +45,7 @@ impl Project {
             op_id: None,
             asks_for: None,
             forced: remove.force,
+            read_before: Vec::new(),
         };
         let meta = Object::new();
         let seen = if remove.force { self.seen(remove.base.iter()).await? } else { HashMap::new() };

@@ -40,6 +40,8 @@ impl Project {
     /// is HEAD: then what came back goes again) or a thinned document, and
     /// [`Error::SecretsNeeded`] where the version had secrets that live has no longer.
     pub async fn restore(&self, restore: &Restore, options: &Options) -> Result<Report, Error> {
+        // The versions come after it: see there.
+        let read_before = vec![self.state(&restore.record).await?];
         let target = self.entry_at(&restore.record, &restore.reference).await?;
         let had_secrets = recorded_secrets(&target);
         let redacted = self.redacted_in(&target).await?;
@@ -64,6 +66,7 @@ impl Project {
             on_moved: OnMoved::Conflict,
             op_id: None,
             forced: restore.force,
+            read_before,
             // A number means the same version later; other references may have moved on.
             asks_for: match restore.reference {
                 Reference::Seq(seq) => Some(Box::new(move |entry: &Entry| restored_from(entry) == Some(seq))),

@@ -11,7 +11,8 @@ use futures_util::TryStreamExt;
 use super::manifest::TagScope;
 use super::project::{Options, Progress, Project};
 use super::report::{RowOutcome, RowResult};
-use super::restore_steps::{Carried, PlannedSteps, Step, Way};
+use super::restore_plan::KeptRoot;
+use super::restore_steps::{Carried, Looked, PlannedSteps, Step, Way};
 use crate::adapter::{AsOf, AsOfRow, EntryAddress, LiveDigest, RecordState, Scope};
 use crate::document::{EntryId, Object, Oid};
 use crate::error::Error;
@@ -221,6 +222,7 @@ pub struct PreparedRestore<'p> {
     target: &'p Project,
     way: Way<'p>,
     steps: Vec<Step>,
+    looked: Looked,
     token: String,
     plan: Plan,
     stored: StoredPlan,
@@ -235,7 +237,7 @@ impl PreparedRestore<'_> {
     ///
     /// As [`Project::restore_all`].
     pub async fn carry_out(self, options: &Options, progress: Option<&dyn Progress>) -> Result<RestoreReport, Error> {
-        let PreparedRestore { target, way, steps, token, plan, stored, mut report } = self;
+        let PreparedRestore { target, way, steps, looked, token, plan, stored, mut report } = self;
         let options = &target.under_approval(options).await?;
         let env = target.ensure_env().await?;
         let options = &match env.policy.gated && !steps.is_empty() {
@@ -245,9 +247,9 @@ impl PreparedRestore<'_> {
         report.plan = None;
         report.planned = [0; 3];
         if !steps.is_empty() {
-            target.keep_plan(&token, &way, &steps, options).await?;
-            let carried = target.carry_out(&way, &steps, &token, options, progress).await?;
-            target.settle_plan(&mut report, carried, &token, options).await?;
+            let kept = target.keep_plan(&token, &way, &steps, options).await?;
+            let carried = target.carry_out(&way, &steps, looked, options, progress).await?;
+            target.settle_plan(&mut report, carried, &token, kept, options).await?;
         }
         report.sort();
         Ok(report)
@@ -373,8 +375,8 @@ impl Project {
         report.unchanged += planned.unchanged;
         report.plan = Some(planned.view.clone());
         report.sort();
-        let PlannedSteps { plan, stored, steps, .. } = planned;
-        Ok(PreparedRestore { target, way, steps, token, plan, stored, report })
+        let PlannedSteps { plan, stored, steps, looked, .. } = planned;
+        Ok(PreparedRestore { target, way, steps, looked, token, plan, stored, report })
     }
 
     /// Takes over what was carried out; a plan that is done is put away.
@@ -383,13 +385,14 @@ impl Project {
         report: &mut RestoreReport,
         carried: Carried,
         token: &str,
+        kept: Option<KeptRoot>,
         options: &Options,
     ) -> Result<(), Error> {
         let is_done = carried.rows.iter().all(|row| row.result.is_ok());
         report.rows.extend(carried.rows);
         if is_done {
             // What it was kept for has happened; that it stays is no failure of the restore.
-            drop(self.finish_plan(token, options).await);
+            drop(self.finish_plan(token, kept, options).await);
         } else {
             report.restore_token = Some(token.to_owned());
         }
@@ -462,7 +465,7 @@ impl Project {
                 Err(error) => survey.failed.push((record, error)),
                 Ok(_) => {
                     let seen = SeenState { head: None, live: None };
-                    survey.steps.push(Step { record, seen, version: Some(version) });
+                    survey.steps.push(Step { record, seen, tip: None, version: Some(version) });
                 }
             }
         }
@@ -491,12 +494,14 @@ impl Survey {
             head: standing.head().map(|head| head.head.entry_id),
             live: standing.live().map(|(_, oid)| oid),
         };
+        let tip = standing.head().map(|head| head.tip);
+        let step = Step { record: record.clone(), seen, tip, version };
         match version {
-            Some(version) => self.with_target(record, &standing, seen, version, restore),
+            Some(version) => self.with_target(step, &standing, version, restore),
             None if is_unknown => self.leave(record, WhyLeft::UnknownBeforeImport),
             None => {
                 let is_covered = scope.covers(&record);
-                self.without_target(record, &standing, seen, is_covered, restore);
+                self.without_target(step, &standing, is_covered, restore);
             }
         }
     }
@@ -505,44 +510,36 @@ impl Survey {
         self.left.push(LeftRecord { record, why });
     }
 
-    fn with_target(
-        &mut self,
-        record: RecordKey,
-        standing: &Standing<'_, LiveDigest>,
-        seen: SeenState,
-        version: Version,
-        restore: &RestoreAll,
-    ) {
+    fn with_target(&mut self, step: Step, standing: &Standing<'_, LiveDigest>, version: Version, restore: &RestoreAll) {
         let is_same = |head: &crate::adapter::HeadState| {
             head.head.entry_id == version.entry_id || (version.oid.is_some() && head.head.oid == version.oid)
         };
         match standing {
             Standing::Clean { head, .. } if is_same(head) => self.unchanged += 1,
-            Standing::Removed { .. } if !restore.include_deleted => self.leave(record, WhyLeft::Deleted),
-            _ => match standing.drift(&record).filter(|_| !restore.adopt_drift) {
-                Some(drift) => self.failed.push((record, drift)),
-                None => self.steps.push(Step { record, seen, version: Some(version) }),
+            Standing::Removed { .. } if !restore.include_deleted => self.leave(step.record, WhyLeft::Deleted),
+            _ => match standing.drift(&step.record).filter(|_| !restore.adopt_drift) {
+                Some(drift) => self.failed.push((step.record, drift)),
+                None => self.steps.push(step),
             },
         }
     }
 
     fn without_target(
         &mut self,
-        record: RecordKey,
+        step: Step,
         standing: &Standing<'_, LiveDigest>,
-        seen: SeenState,
         is_covered: bool,
         restore: &RestoreAll,
     ) {
         match standing {
             Standing::Unknown { .. } | Standing::Removed { .. } => {}
-            _ if !is_covered => self.leave(record, WhyLeft::NotCovered),
-            Standing::Untracked { .. } => self.leave(record, WhyLeft::Untracked),
-            Standing::Clean { .. } if restore.prune => self.steps.push(Step { record, seen, version: None }),
-            Standing::Clean { .. } => self.leave(record, WhyLeft::NotThereThen),
-            _ => match standing.drift(&record).filter(|_| restore.prune) {
-                Some(drift) => self.failed.push((record, drift)),
-                None => self.leave(record, WhyLeft::NotThereThen),
+            _ if !is_covered => self.leave(step.record, WhyLeft::NotCovered),
+            Standing::Untracked { .. } => self.leave(step.record, WhyLeft::Untracked),
+            Standing::Clean { .. } if restore.prune => self.steps.push(step),
+            Standing::Clean { .. } => self.leave(step.record, WhyLeft::NotThereThen),
+            _ => match standing.drift(&step.record).filter(|_| restore.prune) {
+                Some(drift) => self.failed.push((step.record, drift)),
+                None => self.leave(step.record, WhyLeft::NotThereThen),
             },
         }
     }

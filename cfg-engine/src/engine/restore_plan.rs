@@ -2,7 +2,7 @@
 
 use super::project::{Options, Progress, Project};
 use super::restore_all::{RestoreAll, RestoreReport, Version, is_start_of};
-use super::restore_steps::{Step, Way};
+use super::restore_steps::{Looked, Step, Way};
 use super::rows::{Row, parts};
 use crate::adapter::{AdapterError, ExpectedVersion, ObjectKey, ObjectWrite, StoredObject};
 use crate::document::{Object, Value};
@@ -46,7 +46,7 @@ fn step(row: Row) -> Option<Step> {
             None => None,
         },
     };
-    Some(Step { seen, version, record: row.record })
+    Some(Step { seen, tip: None, version, record: row.record })
 }
 
 impl Project {
@@ -55,17 +55,19 @@ impl Project {
     }
 
     /// Keeps a plan before its first batch, so that it can be finished by whoever comes after a crash.
+    /// Returns what is stored of it, unless somebody else stored it at the same time.
     pub(crate) async fn keep_plan(
         &self,
         token: &str,
         way: &Way<'_>,
         steps: &[Step],
         options: &Options,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<KeptRoot>, Error> {
         let key = self.plan_key(token);
+        let mut stored = self.stored_root(&key).await?;
         // The same plan again: the last one got no further than this.
-        if self.adapter.objects(PLAN, Some(&key.name)).await?.iter().any(|plan| !is_done(plan)) {
-            return Ok(());
+        if stored.as_ref().is_some_and(|plan| !is_done(plan)) {
+            return Ok(stored.map(KeptRoot::from));
         }
         let cut = parts(PART, &steps.iter().map(row).collect::<Vec<_>>());
         let author = options.author.as_ref().unwrap_or(&self.settings.author);
@@ -86,27 +88,54 @@ impl Project {
         let mut options = options.clone();
         options.idempotency_key = None;
         let mut pending = cut.writes;
+        let body = Value::Object(body);
         loop {
             let mut writes = pending.clone();
-            let version = self.adapter.objects(PLAN, Some(&key.name)).await?.first().map(|plan| plan.version);
+            let version = stored.as_ref().map(|plan| plan.version);
             let expected = version.map_or(ExpectedVersion::Absent, ExpectedVersion::At);
-            writes.push(ObjectWrite { key: key.clone(), expected, body: Some(Value::Object(body.clone())) });
+            writes.push(ObjectWrite { key: key.clone(), expected, body: Some(body.clone()) });
             match self.write_objects(RestoreAll::VERB, &options, writes).await {
+                Ok(()) => return Ok(Some(KeptRoot { version: version.map_or(1, |version| version + 1), body })),
                 // Another plan has this very part.
                 Err(Error::Storage(AdapterError::StaleObject { kind, name })) if kind == PART => {
                     pending.retain(|write| write.key.name != name);
+                    stored = self.stored_root(&key).await?;
                 }
                 // Somebody else keeps the same plan, which is as good.
-                Err(Error::Storage(AdapterError::StaleObject { kind, .. })) if kind == PLAN => return Ok(()),
-                other => return other,
+                Err(Error::Storage(AdapterError::StaleObject { kind, .. })) if kind == PLAN => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }
 
+    async fn stored_root(&self, key: &ObjectKey) -> Result<Option<StoredObject>, Error> {
+        Ok(self.adapter.objects(&key.kind, Some(&key.name)).await?.into_iter().next())
+    }
+
     /// Puts a finished plan away: its steps go, that it happened stays.
-    pub(crate) async fn finish_plan(&self, token: &str, options: &Options) -> Result<(), Error> {
+    pub(crate) async fn finish_plan(
+        &self,
+        token: &str,
+        kept: Option<KeptRoot>,
+        options: &Options,
+    ) -> Result<(), Error> {
         let key = self.plan_key(token);
-        let Some(plan) = self.adapter.objects(PLAN, Some(&key.name)).await?.into_iter().next() else { return Ok(()) };
+        let mut options = options.clone();
+        options.idempotency_key = None;
+        if let Some(kept) = kept {
+            match self.put_away(key.clone(), kept, &options).await {
+                // Not the version that it was taken for.
+                Err(Error::Storage(AdapterError::StaleObject { kind, .. })) if kind == PLAN => {}
+                other => return other,
+            }
+        }
+        match self.stored_root(&key).await? {
+            Some(plan) => self.put_away(key, plan.into(), &options).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn put_away(&self, key: ObjectKey, plan: KeptRoot, options: &Options) -> Result<(), Error> {
         let names: Vec<String> = plan
             .body
             .get("parts")
@@ -119,18 +148,16 @@ impl Project {
         body.insert("state", "done");
         body.insert("parts", Vec::<Value>::new());
         let root = ObjectWrite { key, expected: ExpectedVersion::At(plan.version), body: Some(Value::Object(body)) };
-        let mut options = options.clone();
-        options.idempotency_key = None;
         let gone = names.iter().map(|name| ObjectWrite {
             key: ObjectKey { kind: PART.to_owned(), name: name.clone() },
             expected: ExpectedVersion::At(1),
             body: None,
         });
         let all = gone.chain([root.clone()]).collect();
-        match self.write_objects(RestoreAll::VERB, &options, all).await {
+        match self.write_objects(RestoreAll::VERB, options, all).await {
             // A part that two plans shared and the other one took along.
             Err(Error::Storage(AdapterError::StaleObject { kind, .. })) if kind == PART => {
-                self.write_objects(RestoreAll::VERB, &options, vec![root]).await
+                self.write_objects(RestoreAll::VERB, options, vec![root]).await
             }
             other => other,
         }
@@ -222,14 +249,28 @@ impl Project {
             return Ok(report);
         }
         let env = self.ensure_env().await?;
+        let mut looked = Looked::new();
         if env.policy.gated {
             // What is left is part of what was approved, or is approved by itself.
             let planned = self.plan_steps(&way, &steps, &options).await?;
             options = self.with_permit_for(&planned.plan, planned.stored, &options, &env).await?;
+            looked = planned.looked;
         }
-        let carried = self.carry_out(&way, &steps, token, &options, progress).await?;
-        self.settle_plan(&mut report, carried, token, &options).await?;
+        let carried = self.carry_out(&way, &steps, looked, &options, progress).await?;
+        self.settle_plan(&mut report, carried, token, Some(plan.clone().into()), &options).await?;
         Ok(report)
+    }
+}
+
+/// The root of a plan that is kept.
+pub(crate) struct KeptRoot {
+    version: u64,
+    body: Value,
+}
+
+impl From<StoredObject> for KeptRoot {
+    fn from(plan: StoredObject) -> Self {
+        KeptRoot { version: plan.version, body: plan.body }
     }
 }
 

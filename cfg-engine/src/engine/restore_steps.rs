@@ -1,13 +1,14 @@
 //! The steps of a restore: planned to be shown, then carried out batch by batch.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::project::{Options, Progress, Project};
 use super::report::RowResult;
 use super::restore::{recorded_secrets, why_no_document};
 use super::restore_all::{RestoreAll, Version};
 use super::transact::{OnMoved, Request};
-use crate::adapter::{AdapterError, Detail, LiveWrite};
+use crate::adapter::{AdapterError, Detail, Live, LiveWrite, RecordState, TipRef};
 use crate::config::Shape;
 use crate::document::Object;
 use crate::error::Error;
@@ -15,12 +16,16 @@ use crate::history::{Entry, OpId, RecordKey, Redacted};
 use crate::plan::gates::{OnRefusal, preview};
 use crate::plan::stored::StoredPlan;
 use crate::plan::{Manner, Plan, PlanView, Planned, SeenState, Target, plan_step};
+use crate::planted;
 
 /// What is to happen to one record.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) record: RecordKey,
     pub(crate) seen: SeenState,
+    /// The newest entry that was seen; a kept plan does not say. Beyond it, a redaction may have taken something
+    /// from the version.
+    pub(crate) tip: Option<TipRef>,
     /// The version to go back to; `None` where the record goes.
     pub(crate) version: Option<Version>,
 }
@@ -81,6 +86,8 @@ pub(crate) struct PlannedSteps {
     pub(crate) view: PlanView,
     /// Those that change something.
     pub(crate) steps: Vec<Step>,
+    /// What was read for the first of them, as much as may be kept.
+    pub(crate) looked: Looked,
     pub(crate) failed: Vec<(RecordKey, Error)>,
     pub(crate) unchanged: u64,
     /// How many records are changed, created, deleted.
@@ -94,10 +101,35 @@ pub(crate) struct Carried {
 }
 
 /// How many records are read and written at once.
-const CHUNK: usize = 500;
+const CHUNK: usize = 1000;
+/// How many bytes of documents are kept from the plan until it is carried out.
+const KEPT_BYTES: usize = 32 * 1024 * 1024;
+/// How old they may be by then. What is older has probably moved.
+const KEPT_FOR: Duration = Duration::from_secs(2);
 
-/// What each record of some steps goes back to, or why it cannot.
-type Targets = HashMap<RecordKey, Result<Target, Error>>;
+/// A record as it is, and what it goes back to, or why it cannot.
+pub(crate) struct Look {
+    state: RecordState,
+    target: Option<Result<Target, Error>>,
+}
+
+impl Look {
+    /// Returns about how many bytes its larger document has.
+    fn bytes(&self) -> usize {
+        let live = match &self.state.live {
+            Live::One(live) => live.value.about_bytes(),
+            _ => 0,
+        };
+        let target = match &self.target {
+            Some(Ok(target)) => target.doc.about_bytes(),
+            _ => 0,
+        };
+        live.max(target)
+    }
+}
+
+/// What was read for some steps.
+pub(crate) type Looked = HashMap<RecordKey, Look>;
 
 impl Project {
     /// Plans the steps: what is shown, and what its address is.
@@ -110,13 +142,20 @@ impl Project {
         let mut changes = Vec::new();
         let mut failed = Vec::new();
         let mut unchanged = 0;
+        let (mut kept, mut bytes) = (Looked::new(), 0);
         for chunk in steps.chunks(CHUNK) {
-            let (targets, states) = both(self.targets(way, chunk), self.states_of(chunk)).await?;
-            for (step, state) in chunk.iter().zip(&states) {
-                let planned = self.plan_one(way, step, state, &targets);
-                match planned {
+            let mut looked = self.look_at(way, chunk).await?;
+            for step in chunk {
+                let Some(look) = looked.remove(&step.record) else { continue };
+                match self.plan_one(way, step, &look.state, look.target.as_ref()) {
                     Ok(Planned::Change(change)) => match self.storable(&change) {
-                        Ok(()) => changes.push(*change),
+                        Ok(()) => {
+                            changes.push(*change);
+                            bytes += look.bytes();
+                            if bytes <= KEPT_BYTES {
+                                kept.insert(step.record.clone(), look);
+                            }
+                        }
                         Err(error) => failed.push((step.record.clone(), error)),
                     },
                     Ok(Planned::Nothing) => unchanged += 1,
@@ -142,36 +181,52 @@ impl Project {
         let mut planned = plan.changes.iter().map(|change| &change.record).peekable();
         let steps = steps.iter().filter(|step| planned.next_if_eq(&&step.record).is_some()).cloned().collect();
         let plan = Plan { changes: Vec::new(), ..plan };
-        Ok(PlannedSteps { plan, stored, view, steps, failed, unchanged, kinds })
+        Ok(PlannedSteps { plan, stored, view, steps, looked: kept, failed, unchanged, kinds })
     }
 
-    async fn states_of(&self, steps: &[Step]) -> Result<Vec<crate::adapter::RecordState>, Error> {
+    /// Reads the records of some steps, and what they go back to. What could be seen of a redaction in
+    /// between is that the tip is another one: the one that the step knows, or else the one that is read first.
+    async fn look_at(&self, way: &Way<'_>, steps: &[Step]) -> Result<Looked, Error> {
         let records: Vec<RecordKey> = steps.iter().map(|step| step.record.clone()).collect();
-        self.states(&records).await
+        let (states, targets) = (self.states(&records), self.targets(way, steps));
+        let (states, mut targets) = if steps.iter().all(|step| step.tip.is_some() || step.seen.head.is_none()) {
+            futures_util::future::try_join(states, targets).await?
+        } else {
+            (states.await?, targets.await?)
+        };
+        let look = |state: RecordState| {
+            let target = targets.remove(&state.record);
+            (state.record.clone(), Look { state, target })
+        };
+        Ok(states.into_iter().map(look).collect())
     }
 
     fn plan_one(
         &self,
         way: &Way<'_>,
         step: &Step,
-        state: &crate::adapter::RecordState,
-        targets: &Targets,
+        state: &RecordState,
+        target: Option<&Result<Target, Error>>,
     ) -> Result<Planned, Error> {
-        let target = match targets.get(&step.record) {
-            Some(Ok(target)) => Some(target),
-            Some(Err(error)) => return Err(error.clone()),
-            None => None,
-        };
-        plan_step(state, self.rules(&step.record)?, step.seen, target, way.manner())
+        let target = target.map(|target| target.as_ref().map_err(Clone::clone)).transpose()?;
+        let planned = plan_step(state, self.rules(&step.record)?, step.seen, target, way.manner())?;
+        match (&planned, step.tip) {
+            (Planned::Change(_), Some(tip))
+                if state.head.as_ref().is_none_or(|head| head.tip != tip) && !planted!("redacted-version-kept") =>
+            {
+                Err(Error::StaleHead { record: step.record.clone(), current: state.head.clone().map(Box::new) })
+            }
+            _ => Ok(planned),
+        }
     }
 
     /// Reads the versions that steps go back to, mapped onto what this store can hold now.
-    async fn targets(&self, way: &Way<'_>, steps: &[Step]) -> Result<Targets, Error> {
+    async fn targets(&self, way: &Way<'_>, steps: &[Step]) -> Result<HashMap<RecordKey, Result<Target, Error>>, Error> {
         let there = |record: &RecordKey| RecordKey { env: way.source.settings.env.clone(), ..record.clone() };
         let wanted = steps.iter().filter_map(|step| Some((there(&step.record), step.version?.seq)));
         let mut found = way.source.pick(wanted, Detail::Document).await?;
         let mut redacted = way.source.redacted_among(found.values()).await?;
-        let mut targets = Targets::with_capacity(steps.len());
+        let mut targets = HashMap::with_capacity(steps.len());
         for step in steps {
             let Some(version) = step.version else { continue };
             let target = match found.remove(&there(&step.record)) {
@@ -216,41 +271,47 @@ impl Project {
     }
 
     /// Carries steps out, batch by batch. What is done is done; a batch that the store does not take is
-    /// reported, and so is everything behind it.
+    /// reported, and so is everything behind it. What is still good of `kept` is not read again.
     pub(crate) async fn carry_out(
         &self,
         way: &Way<'_>,
         steps: &[Step],
-        token: &str,
+        mut kept: Looked,
         options: &Options,
         progress: Option<&dyn Progress>,
     ) -> Result<Carried, Error> {
         let mut carried = Carried::default();
         let total = steps.len() as u64;
-        let most = self.adapter.capabilities().max_batch_records.clamp(1, CHUNK);
+        let capabilities = self.adapter.capabilities();
+        let most = capabilities.max_batch_records.clamp(1, CHUNK);
+        let limit = capabilities.max_batch_bytes / 4;
+        // A redaction in the other env would not be seen here.
+        if way.is_elsewhere {
+            kept.clear();
+        }
         let mut n = 0;
         let mut failure: Option<Error> = None;
         for chunk in steps.chunks(CHUNK) {
-            let targets = match &failure {
-                None => match self.targets(way, chunk).await {
-                    Ok(targets) => targets,
+            let mut looked = match (&failure, self.still_good(&mut kept, chunk)) {
+                (Some(_), _) => Looked::new(),
+                (None, Some(looked)) => looked,
+                (None, None) => match self.look_at(way, chunk).await {
+                    Ok(looked) => looked,
                     Err(error) if carried.rows.is_empty() => return Err(error),
                     Err(error) => {
                         failure = Some(error);
-                        Targets::new()
+                        Looked::new()
                     }
                 },
-                Some(_) => Targets::new(),
             };
-            let limit = self.adapter.capabilities().max_batch_bytes / 4;
-            for batch in batches(chunk, &targets, most, limit) {
+            for batch in batches(chunk, &looked, most, limit) {
                 if failure.is_none() {
                     let op_id = match &options.idempotency_key {
                         Some(key) => Some(OpId::new(&format!("{key}/{n}"))?),
                         None => None,
                     };
                     n += 1;
-                    match self.carry_out_batch(way, batch, &targets, options, op_id).await {
+                    match self.carry_out_batch(way, batch, &mut looked, options, op_id).await {
                         Ok(rows) => carried.rows.extend(rows),
                         Err(
                             error @ (Error::Gated { .. }
@@ -273,19 +334,35 @@ impl Project {
                 }
             }
         }
-        tracing::debug!(token, rows = carried.rows.len(), "restore carried out");
+        tracing::debug!(rows = carried.rows.len(), "restore carried out");
         Ok(carried)
+    }
+
+    /// Takes what was kept for some steps, if all of it is there and new enough.
+    fn still_good(&self, kept: &mut Looked, steps: &[Step]) -> Option<Looked> {
+        let now = self.adapter.monotonic();
+        let good = |look: &Look| now.saturating_sub(look.state.clock.taken) < KEPT_FOR;
+        if !steps.iter().all(|step| kept.get(&step.record).is_some_and(good)) {
+            return None;
+        }
+        Some(steps.iter().filter_map(|step| kept.remove_entry(&step.record)).collect())
     }
 
     async fn carry_out_batch(
         &self,
         way: &Way<'_>,
         steps: &[Step],
-        targets: &Targets,
+        looked: &mut Looked,
         options: &Options,
         op_id: Option<OpId>,
     ) -> Result<Vec<RowResult>, Error> {
-        let by_record: HashMap<&RecordKey, &Step> = steps.iter().map(|step| (&step.record, step)).collect();
+        let mut read_before = Vec::with_capacity(steps.len());
+        let mut by_record = HashMap::with_capacity(steps.len());
+        for step in steps {
+            let Some((record, look)) = looked.remove_entry(&step.record) else { continue };
+            read_before.push(look.state);
+            by_record.insert(record, (step, look.target));
+        }
         let request = Request {
             verb: RestoreAll::VERB,
             records: steps.iter().map(|step| step.record.clone()).collect(),
@@ -296,9 +373,10 @@ impl Project {
             op_id,
             asks_for: None,
             forced: false,
+            read_before,
         };
-        let plan = |state: &crate::adapter::RecordState| match by_record.get(&state.record) {
-            Some(step) => self.plan_one(way, step, state, targets),
+        let plan = |state: &RecordState| match by_record.get(&state.record) {
+            Some((step, target)) => self.plan_one(way, step, state, target.as_ref()),
             None => Err(Error::NoRecord { address: state.record.to_string() }),
         };
         Ok(self.transact(request, plan).await?.rows)
@@ -306,15 +384,11 @@ impl Project {
 }
 
 /// Cuts steps into batches by the number of records and the size of their documents.
-fn batches<'s>(steps: &'s [Step], targets: &Targets, most: usize, limit: usize) -> Vec<&'s [Step]> {
-    let size = |step: &Step| match targets.get(&step.record) {
-        Some(Ok(target)) => target.doc.to_interchange().len(),
-        _ => 0,
-    };
+fn batches<'s>(steps: &'s [Step], looked: &Looked, most: usize, limit: usize) -> Vec<&'s [Step]> {
     let mut cut = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (n, step) in steps.iter().enumerate() {
-        let more = size(step);
+        let more = looked.get(&step.record).map_or(0, Look::bytes);
         if n > start && (n - start >= most || bytes + more > limit) {
             cut.push(&steps[start..n]);
             (start, bytes) = (n, 0);
@@ -325,11 +399,4 @@ fn batches<'s>(steps: &'s [Step], targets: &Targets, most: usize, limit: usize) 
         cut.push(&steps[start..]);
     }
     cut
-}
-
-async fn both<A, B>(
-    one: impl Future<Output = Result<A, Error>>,
-    other: impl Future<Output = Result<B, Error>>,
-) -> Result<(A, B), Error> {
-    futures_util::future::try_join(one, other).await
 }

@@ -10,7 +10,7 @@ use super::op_ids::op_id;
 use super::project::{Options, Project};
 use super::report::{Replaced, Report, RowOutcome, RowResult, Written};
 use crate::adapter::{
-    AdapterError, AsOf, AsOfRow, ClockReading, Detail, EntryQuery, HeadRef, Live, LiveWrite, RecordState, Scope,
+    AdapterError, AsOf, AsOfRow, ClockReading, Detail, EntryQuery, HeadRef, Live, LiveWrite, RecordState, Scope, TipRef,
 };
 use crate::document::Oid;
 use crate::error::Error;
@@ -48,6 +48,10 @@ pub(crate) struct Request<'r> {
     pub(crate) asks_for: Option<AsksFor<'r>>,
     /// Whether it goes over what others did.
     pub(crate) forced: bool,
+    /// For a plan that is made from older versions: the state of every record, read **before** those versions
+    /// were. It is the first look; and a record whose history has grown since is not planned from them any
+    /// more, since a redaction may have taken from them what must not come back. Empty for every other plan.
+    pub(crate) read_before: Vec<RecordState>,
 }
 
 /// See [`Request::asks_for`].
@@ -65,6 +69,10 @@ impl Project {
     {
         let options = self.under_approval(request.options).await?;
         let request = Request { options: &options, ..request };
+        let mut known = request.read_before;
+        known.sort_by(|a, b| a.record.cmp(&b.record));
+        let tips: HashMap<RecordKey, Option<TipRef>> = known.iter().map(|s| (s.record.clone(), tip(s))).collect();
+        let request = Request { read_before: Vec::new(), ..request };
         let mut permit = options.passage.permit.clone();
         let mut tried: Vec<Oid> = Vec::new();
         let mut records = request.records.clone();
@@ -78,7 +86,7 @@ impl Project {
         let mut moved: BTreeMap<RecordKey, u32> = BTreeMap::new();
         for attempt in 0..ATTEMPTS {
             records.retain(|record| !failed.contains_key(record));
-            let (states, env) = self.look_anew(&records, &request, attempt == 0).await?;
+            let (states, env) = self.look_anew(&records, std::mem::take(&mut known), &request, attempt == 0).await?;
             // What does not fit into one batch is the next one's.
             records.truncate(states.len());
             // The same key may have been used before, by a call that runs beside this one too, and an
@@ -100,6 +108,13 @@ impl Project {
             let mut changes = Vec::new();
             for state in &states {
                 let planned = plan_one(state).and_then(|planned| match planned {
+                    Planned::Change(_)
+                        if tips.get(&state.record).is_some_and(|then| *then != tip(state))
+                            && !planted!("redacted-version-kept") =>
+                    {
+                        let current = state.head.clone().map(Box::new);
+                        Err(Error::StaleHead { record: state.record.clone(), current })
+                    }
                     Planned::Change(change) => self.storable(&change).map(|()| Some(*change)),
                     Planned::Nothing => Ok(None),
                 });
@@ -199,18 +214,20 @@ impl Project {
         }
     }
 
-    /// Reads the records, and beside them what the store says of this env. A verb that converges gets as
-    /// many as one batch takes at the first look; the others are left for the next.
+    /// Reads the records, unless their states are known, and beside them what the store says of this env. A
+    /// verb that converges gets as many as one batch takes at the first look; the others are left for the next.
     async fn look_anew(
         &self,
         records: &[RecordKey],
+        known: Vec<RecordState>,
         request: &Request<'_>,
         first: bool,
     ) -> Result<(Vec<RecordState>, Option<Arc<EnvState>>), Error> {
         let may_split = first && request.on_refusal == OnRefusal::LeaveOut && !request.options.dry_run;
         let limit = if may_split { self.adapter.capabilities().max_batch_bytes } else { usize::MAX };
-        let states =
-            async { if records.is_empty() { Ok(Vec::new()) } else { self.states_within(records, limit).await } };
+        let states = async {
+            if records.is_empty() || !known.is_empty() { Ok(known) } else { self.states_within(records, limit).await }
+        };
         let env = async { if request.options.dry_run { Ok(None) } else { self.ensure_env().await.map(Some) } };
         let (states, env) = futures_util::future::join(states, env).await;
         env.and_then(|env| Ok((states?, env)))
@@ -528,6 +545,10 @@ fn warn(rows: &mut [RowResult], warnings: Vec<(RecordKey, Error)>) {
             written.warnings.push(warning);
         }
     }
+}
+
+fn tip(state: &RecordState) -> Option<TipRef> {
+    state.head.as_ref().map(|head| head.tip)
 }
 
 fn look(states: &[RecordState]) -> Seen {

@@ -39,6 +39,8 @@ impl Project {
     /// [`Error::Conflicting`] naming the fields that were changed again later; then nothing is written. Else as
     /// [`commit`](Self::commit) and [`restore`](Self::restore).
     pub async fn undo(&self, undo: &Undo, options: &Options) -> Result<Report, Error> {
+        // The versions come after it: see there.
+        let read_before = vec![self.state(&undo.record).await?];
         let entry = self.entry_at(&undo.record, &undo.reference).await?;
         let before = self.version_before(&undo.record, entry.header.seq).await?;
         for version in [Some(&entry), before.as_ref()].into_iter().flatten() {
@@ -87,6 +89,7 @@ impl Project {
             op_id: None,
             asks_for: None,
             forced: false,
+            read_before,
         };
         self.transact(request, |state| plan_undo(state, self.rules(&state.record)?, input)).await
     }

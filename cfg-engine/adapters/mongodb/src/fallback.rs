@@ -7,6 +7,9 @@
 //! what it was to write: what was there before is in the intent alone. Else he drops it. Only where somebody
 //! else has written over that meanwhile it cannot be told, and live is left as a write around the tool.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf, cstr};
 use bson::{Document, doc, rawdoc};
 use cfg_engine::adapter::{AdapterError, Batch, Live, Mending, StoreFinding};
@@ -297,19 +300,45 @@ pub(crate) async fn reconcile(store: &Store) -> Result<(), AdapterError> {
 }
 
 /// Finds intents of programs that are gone; a repair finishes or drops them.
+///
+/// A program that was killed a moment ago looks connected until the server has noticed, while a living one is soon done
+/// with its change. So this looks again for as long as an intent stays that it found first, up to a second.
 pub(crate) async fn check_store(store: &Store, mending: Mending) -> Result<Vec<StoreFinding>, AdapterError> {
+    const PAUSES: [u64; 6] = [20, 50, 100, 200, 300, 400];
+    let mut found = Vec::new();
+    let mut in_work = look(store, mending, &mut found).await?;
+    for pause in PAUSES {
+        if in_work.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let now = look(store, mending, &mut found).await?;
+        in_work.retain(|op_id| now.contains(op_id));
+    }
+    Ok(found)
+}
+
+/// Looks at all intents once; returns the op_ids of those whose programs seem to run.
+async fn look(
+    store: &Store,
+    mending: Mending,
+    found: &mut Vec<StoreFinding>,
+) -> Result<BTreeSet<String>, AdapterError> {
     let fail = |error: mongodb::error::Error| store.place.error(&error);
     let cursor = store.intents().find(Document::new()).await.map_err(fail)?;
     let intents: Vec<RawDocumentBuf> = cursor.try_collect().await.map_err(fail)?;
+    // What was found and not mended is found again.
+    found.retain(|finding| finding.is_mended);
+    let mut in_work = BTreeSet::new();
     if intents.is_empty() {
-        return Ok(Vec::new());
+        return Ok(in_work);
     }
     let others = Others::ask(store.history.client()).await.map_err(fail)?;
     let mut session = store.history.client().start_session().await.map_err(fail)?;
-    let mut found = Vec::new();
     for intent in intents {
         let owner = intent.get_str("owner").unwrap_or_default();
         if others.runs(owner) {
+            in_work.extend(intent.get_str("op_id").ok().filter(|_| owner != store.owner).map(str::to_owned));
             continue;
         }
         let key = intent.get_document("_id").map_err(|_| errors::damaged("an intent without a record"))?;
@@ -336,5 +365,5 @@ pub(crate) async fn check_store(store: &Store, mending: Mending) -> Result<Vec<S
             is_mended: mending == Mending::Repair,
         });
     }
-    Ok(found)
+    Ok(in_work)
 }

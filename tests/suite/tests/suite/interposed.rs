@@ -46,6 +46,11 @@ impl Interposed {
         self.hooks.lock().unwrap().push((call, Box::new(move || hook.boxed())));
     }
 
+    /// Forgets what has not happened.
+    pub(crate) fn forget_hooks(&self) {
+        self.hooks.lock().unwrap().clear();
+    }
+
     /// Runs something that is stopped dead right before its call number `after`, as a program that is killed; returns
     /// its outcome where it has fewer calls.
     pub(crate) async fn killed<T>(&self, after: usize, work: impl Future<Output = T>) -> Option<T> {

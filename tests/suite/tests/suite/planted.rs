@@ -1,5 +1,5 @@
-//! Bugs planted in the SQLite adapter and at the gate: the contract's cases and the tests of approvals must notice
-//! every one.
+//! Bugs planted in the SQLite adapter, at the gate and in restores: the contract's cases, the tests of approvals and
+//! those of redaction must notice every one.
 
 use std::process::{Command, Stdio};
 
@@ -19,6 +19,9 @@ const IN_SQLITE: [&str; 7] = [
 
 /// Every bug that is planted where approvals are used.
 const AT_THE_GATE: [&str; 2] = ["approval-not-consumed", "approval-of-any-plan"];
+
+/// Every bug that is planted where a version is brought back.
+const IN_RESTORE: [&str; 1] = ["redacted-version-kept"];
 
 /// Makes the bug that this process was started to have; else none.
 pub(crate) fn choose() {
@@ -50,6 +53,11 @@ fn all_are_noticed(place: &str, tests: &str, bugs: &[&str]) {
         assert!(!cases.is_empty(), "nobody notices {bug}");
         println!("planted | {bug} | {place} | {} tests, first `{}`", cases.len(), cases[0]);
     }
+}
+
+#[test]
+fn redaction_notices_every_bug_planted_in_restore() {
+    all_are_noticed("restore", "redaction::what_is_redacted", &IN_RESTORE);
 }
 
 #[test]

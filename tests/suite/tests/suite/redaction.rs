@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use cfg_engine::Error;
 use cfg_engine::document::{FieldPath, same};
-use cfg_engine::engine::{Commit, PlaceKind, Project, Redact, RedactReport, Restore, SetTag, TagTarget, Undo};
+use cfg_engine::engine::{
+    Commit, Moment, PlaceKind, Project, Redact, RedactReport, Restore, RestoreAll, SetTag, TagTarget, Undo,
+};
 use cfg_engine::history::{DocState, Reference, Seq, TagName};
 use cfg_engine_conformance::{Table, is_there, value};
 
@@ -324,6 +326,73 @@ async fn what_it_cannot_do_it_says_and_nothing_happens() {
         let left: Vec<String> = report.left.iter().flat_map(|p| &p.paths).map(ToString::to_string).collect();
         assert_eq!(left, ["body.in[0].k"], "{}", bed.name());
     }
+}
+
+const COMES_BACK: &str = "s3cret-that-would-come-back";
+
+/// A verb that brings an older version back, and a redaction of that version right before any call that it makes of
+/// the store: what was taken out does not come back with what was read before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_redacted_meanwhile_does_not_come_back() {
+    for bed in Bed::each().await {
+        for verb in ["restore", "restore --tag", "undo"] {
+            let mut moments = 0;
+            for call in ["records", "digests", "entries", "addresses", "objects", "apply"] {
+                for skipped in 0.. {
+                    let id = format!("{}-{call}-{skipped}", verb.replace([' ', '-'], ""));
+                    if !is_redacted_before(&bed, verb, call, skipped, &id).await {
+                        break;
+                    }
+                    moments += 1;
+                    let live = bed.live(&id, "body").await.to_interchange();
+                    assert!(!live.contains(COMES_BACK), "{}: {verb}, before {call} {skipped}: {live}", bed.name());
+                }
+            }
+            assert!(moments > 2, "{}: {verb} made {moments} calls", bed.name());
+        }
+        bed.assert_sound().await;
+        assert_gone(&bed, COMES_BACK).await;
+    }
+}
+
+/// Brings a version back that is redacted right before the call of that name and number; returns whether there was such
+/// a call before the version was live again.
+async fn is_redacted_before(bed: &Bed, verb: &str, call: &'static str, number: usize, id: &str) -> bool {
+    leaked(bed, id, COMES_BACK).await;
+    let record = bed.id(id);
+    let tag = SetTag {
+        name: TagName::new(id).unwrap(),
+        target: TagTarget::Versions(vec![(record.clone(), Reference::Seq(Seq(2)))]),
+        force: false,
+    };
+    bed.project.set_tag(&tag, &because("with it")).await.unwrap();
+    (0..number).for_each(|_| bed.between.before(call, async {}));
+    let moment = Arc::new(std::sync::Mutex::new(None));
+    let (noted, space) = (Arc::clone(&moment), Arc::clone(&bed.space));
+    let (redactor, redact) =
+        (Project::new(Arc::clone(&bed.space.store), settings().approved_for_conformance()), rewriting(bed, id, &PATHS));
+    bed.between.before(call, async move {
+        let body = space.raw_field(&redact.record, "body").await.to_interchange();
+        *noted.lock().unwrap() = Some(body.contains(COMES_BACK));
+        redactor.redact(&redact, &because(REASON)).await.unwrap();
+    });
+    let why = because("back to what it was");
+    match verb {
+        "restore" => drop(bed.project.restore(&Restore::new(record, Reference::Seq(Seq(2))), &why).await),
+        "undo" => drop(bed.project.undo(&Undo::new(record, Reference::Seq(Seq(3))), &why).await),
+        _ => {
+            let back = RestoreAll { only: Some(vec![record]), ..RestoreAll::new(Moment::Tag(tag.name)) };
+            drop(bed.project.restore_all(&back, &why, None).await);
+        }
+    }
+    bed.between.forget_hooks();
+    let moment = *moment.lock().unwrap();
+    if moment != Some(false) {
+        // It came too late, or never: the value is to go from this record as well.
+        bed.restore(id, "@1").await.unwrap();
+        approved(bed).redact(&rewriting(bed, id, &PATHS), &because(REASON)).await.unwrap();
+    }
+    moment == Some(false)
 }
 
 /// What a redaction left is as guarded as what was written: any other content is found.
