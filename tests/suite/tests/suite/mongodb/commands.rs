@@ -80,6 +80,6 @@ async fn a_commit_is_one_read_and_four_commands() {
     adapter.apply(&batch).await.unwrap();
     assert_eq!(take(&sent), TRANSACTION);
     let query = EntryQuery::new(env, scope);
-    assert_eq!(adapter.entries(&query).try_concat().await.unwrap().len(), 3);
+    assert_eq!(adapter.entries(&query).try_concat().await.unwrap().len(), 4);
     bed.assert_sound().await;
 }
