@@ -64,7 +64,10 @@ impl Results {
         let began = Instant::now();
         let mut gathered: Vec<[Vec<Sample>; 2]> = pairs.iter().map(|_| [Vec::new(), Vec::new()]).collect();
         let mut spent = vec![Duration::ZERO; pairs.len()];
+        let mut commands = Vec::with_capacity(pairs.len());
         for round in 0..=most {
+            // The first is for warming up, and for counting commands.
+            stage.count(round == 0);
             for (at, pair) in pairs.iter().enumerate() {
                 let samples = &mut gathered[at];
                 if samples[0].len() >= least && spent[at].as_secs_f64() > share {
@@ -76,19 +79,19 @@ impl Results {
                     Some(work) => Some(stage.run(work).await),
                     None => None,
                 };
-                // The first is for warming up.
-                if round > 0 {
+                if round == 0 {
+                    commands.push(ours.commands);
+                } else {
                     samples[0].push(ours);
                     samples[1].extend(by_hand);
                     spent[at] += start.elapsed();
                 }
             }
         }
-        for (pair, samples) in pairs.iter().zip(gathered) {
-            for (by, samples) in ["cfg-engine", "by hand"].into_iter().zip(samples) {
-                if !samples.is_empty() {
-                    self.points.push(point(series, kind, x, pair.verb, by, samples));
-                }
+        for ((pair, [ours, by_hand]), commands) in pairs.iter().zip(gathered).zip(commands) {
+            self.points.push(point(series, kind, x, pair.verb, "cfg-engine", commands, ours));
+            if pair.by_hand.is_some() {
+                self.points.push(point(series, kind, x, pair.verb, "by hand", None, by_hand));
             }
         }
         let (total, took) = (self.started.elapsed().as_secs_f64(), began.elapsed().as_secs_f64());
@@ -110,8 +113,15 @@ impl Results {
     }
 }
 
-fn point(series: &str, kind: Kind, x: f64, verb: &str, by: &str, mut samples: Vec<Sample>) -> Value {
-    let commands = samples.iter().filter_map(|sample| sample.commands).min();
+fn point(
+    series: &str,
+    kind: Kind,
+    x: f64,
+    verb: &str,
+    by: &str,
+    commands: Option<u64>,
+    mut samples: Vec<Sample>,
+) -> Value {
     samples.sort_by_key(|sample| sample.took);
     let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize].took.as_secs_f64();
     json!({

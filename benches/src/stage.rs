@@ -155,12 +155,20 @@ impl Commands {
     }
 }
 
+/// How commands are counted.
+struct Counting {
+    /// The project that they are counted of, where it is another one.
+    project: Option<Project>,
+    commands: Commands,
+}
+
 /// A store with records and history.
 pub struct Stage {
     kind: Kind,
     project: Project,
     app: Box<dyn App>,
-    commands: Commands,
+    counting: Counting,
+    counts: bool,
     records: usize,
     size: usize,
     /// An instant within the history.
@@ -197,28 +205,29 @@ fn project(adapter: Arc<dyn StorageAdapter>) -> Project {
     Project::new(adapter, Settings::new(EnvName::new("dev").unwrap(), author))
 }
 
-async fn postgres(uri: &str) -> (Project, Commands) {
+async fn postgres(uri: &str) -> (Project, Counting) {
     let mut agents = CollectionConfig::new(CollectionName::new("agents").unwrap(), "id");
     agents.shape = Shape::Doc;
     agents.table = "bench_app.agents".to_owned();
     let options = PostgresOptions { schema: "bench_app_history".to_owned(), ..PostgresOptions::new(uri, vec![agents]) };
     let adapter = Arc::new(PostgresAdapter::open(options).await.unwrap());
-    (project(adapter.clone()), Commands::Postgres(adapter))
+    (project(adapter.clone()), Counting { project: None, commands: Commands::Postgres(adapter) })
 }
 
-async fn mongodb(uri: &str, database: &str) -> (Project, Commands) {
+/// Two ways to the same: a driver that tells of its commands reads every answer a second time to tell of it as well, so
+/// the one that is counted is not the one that is timed.
+async fn mongodb(uri: &str, database: &str) -> (Project, Counting) {
     let agents = CollectionConfig::new(CollectionName::new("agents").unwrap(), "_id");
+    let plain = MongoOptions { db: Some(database.to_owned()), ..MongoOptions::new(uri, vec![agents]) };
     let count = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&count);
-    let options = MongoOptions {
-        db: Some(database.to_owned()),
-        on_command: Some(Arc::new(move |_| {
-            counted.fetch_add(1, Ordering::Relaxed);
-        })),
-        ..MongoOptions::new(uri, vec![agents])
-    };
-    let adapter = Arc::new(MongoAdapter::open(options).await.unwrap());
-    (project(adapter), Commands::Mongodb(count))
+    let on_command: cfg_engine_mongodb::OnCommand = Arc::new(move |_: &str| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let telling = MongoOptions { on_command: Some(on_command), ..plain.clone() };
+    let telling = project(Arc::new(MongoAdapter::open(telling).await.unwrap()));
+    let plain = project(Arc::new(MongoAdapter::open(plain).await.unwrap()));
+    (plain, Counting { project: Some(telling), commands: Commands::Mongodb(count) })
 }
 
 impl Stage {
@@ -236,20 +245,33 @@ impl Stage {
         }
         let rows: Vec<Row> = (0..records).map(|n| (id(n), document(n, size))).collect();
         app.fill(&rows, matches!(filled, Filled::Imported)).await;
-        let (project, commands) = match kind {
+        let (project, counting) = match kind {
             Kind::Sqlite => {
                 let mut agents = CollectionConfig::new(CollectionName::new("agents").unwrap(), "id");
                 agents.shape = Shape::Doc;
                 let options = SqliteOptions::new(folder.path().join("bench.db"), vec![agents]);
-                (project(Arc::new(SqliteAdapter::open(options).unwrap())), Commands::Uncounted)
+                let counting = Counting { project: None, commands: Commands::Uncounted };
+                (project(Arc::new(SqliteAdapter::open(options).unwrap())), counting)
             }
             Kind::Postgres => postgres(&kind.uri()).await,
             Kind::Mongodb => mongodb(&kind.uri(), &database).await,
         };
         project.init(false).await.unwrap();
         let at = Timestamp::from_millis(0);
-        let mut stage =
-            Stage { kind, project, app, commands, records, size, at, next: 0, value: 1 << 32, tagged: false, folder };
+        let mut stage = Stage {
+            kind,
+            project,
+            app,
+            counting,
+            counts: false,
+            records,
+            size,
+            at,
+            next: 0,
+            value: 1 << 32,
+            tagged: false,
+            folder,
+        };
         match filled {
             Filled::Imported => {
                 stage.project.import(&Import::default(), &because(), None).await.unwrap();
@@ -288,11 +310,11 @@ impl Stage {
         match self.kind {
             Kind::Sqlite => {}
             Kind::Postgres => {
-                (self.project, self.commands) = postgres(uri).await;
+                (self.project, self.counting) = postgres(uri).await;
                 self.app = Box::new(Postgres::through(uri).await);
             }
             Kind::Mongodb => {
-                (self.project, self.commands) = mongodb(uri, &database).await;
+                (self.project, self.counting) = mongodb(uri, &database).await;
                 self.app = Box::new(Mongodb::new(&self.kind.uri(), &database).await.through(uri).await);
             }
         }
@@ -305,8 +327,13 @@ impl Stage {
 
     /// Removes everything from the server.
     pub async fn close(mut self) {
-        drop(self.project);
+        drop((self.project, self.counting));
         self.app.clear().await;
+    }
+
+    /// From now on commands are counted, and times are not to be trusted; or the other way round.
+    pub fn count(&mut self, counts: bool) {
+        self.counts = counts;
     }
 
     /// The numbers of the next records; taken in turn.
@@ -436,11 +463,12 @@ impl Stage {
     }
 
     async fn timed<T>(&self, work: impl AsyncFnOnce(Project) -> T) -> Sample {
-        let (project, before) = (self.project.clone(), self.commands.count());
+        let counted = self.counting.project.as_ref().filter(|_| self.counts);
+        let (project, before) = (counted.unwrap_or(&self.project).clone(), self.counting.commands.count());
         let started = Instant::now();
         work(project).await;
         let took = started.elapsed();
-        let commands = self.commands.count().zip(before).map(|(after, before)| after - before);
-        Sample { took, commands }
+        let after = self.counting.commands.count().filter(|_| self.counts);
+        Sample { took, commands: after.zip(before).map(|(after, before)| after - before) }
     }
 }

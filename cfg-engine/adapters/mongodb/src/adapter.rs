@@ -18,7 +18,7 @@ use crate::connect::{self, Opened};
 use crate::errors::{STORE, damaged};
 use crate::options::MongoOptions;
 use crate::prepare::prepare;
-use crate::read::Scanned;
+use crate::read::{Keep, Scanned};
 use crate::store::Store;
 use crate::streams::stream;
 use crate::table::MAX_DOCUMENT_BYTES;
@@ -90,14 +90,14 @@ impl StorageAdapter for MongoAdapter {
     }
 
     fn records<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, RecordState> {
-        self.states(env, scope, |scanned| match scanned {
+        self.states(env, scope, Keep::Document, |scanned| match scanned {
             Scanned::Record(row) => Some(row.finish()),
             Scanned::Strays(_) => None,
         })
     }
 
     fn digests<'a>(&'a self, env: &'a EnvName, scope: &'a Scope) -> Chunks<'a, Digested> {
-        self.states(env, scope, |scanned| match scanned {
+        self.states(env, scope, Keep::Hash, |scanned| match scanned {
             Scanned::Record(row) => Some(Digested::Record(row.digest())),
             Scanned::Strays(strays) => Some(Digested::Strays(strays)),
         })
@@ -190,11 +190,12 @@ impl MongoAdapter {
         &'a self,
         env: &EnvName,
         scope: &Scope,
+        keep: Keep,
         finish: impl Fn(Scanned) -> Option<T> + Send + Copy + 'a,
     ) -> Chunks<'a, T> {
         let (store, env, scope) = (Arc::clone(&self.store), env.clone(), scope.clone());
         let chunks = stream(move |mut out| async move {
-            let outcome = read::records(&store, &env, &scope, &mut out).await;
+            let outcome = read::records(&store, &env, &scope, keep, &mut out).await;
             (out, outcome)
         });
         chunks.map(move |chunk| Ok(chunk?.into_iter().filter_map(finish).collect())).boxed()

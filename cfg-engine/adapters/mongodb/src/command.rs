@@ -96,6 +96,11 @@ fn count(reply: &Document, name: &str) -> u64 {
     number.ok().and_then(|n| u64::try_from(n).ok()).unwrap_or_default()
 }
 
+/// The statement that sets and removes fields of the one document that `q` finds.
+pub(crate) fn set(q: &RawDocument, update: RawDocumentBuf) -> RawDocumentBuf {
+    rawdoc! { "q": q.to_owned(), "u": update, "collation": { "locale": "simple" } }
+}
+
 /// The statement that replaces the one document that `q` finds by what an expression makes of it.
 pub(crate) fn edit(q: &RawDocument, document: bson::RawBson) -> RawDocumentBuf {
     let mut stages = RawArrayBuf::new();

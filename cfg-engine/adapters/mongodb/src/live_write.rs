@@ -13,7 +13,7 @@ use cfg_engine::history::{IdKey, RecordKey};
 use mongodb::ClientSession;
 
 use crate::apply::{Ended, ended, leaves_live_unread};
-use crate::command::edit;
+use crate::command::{edit, set};
 use crate::errors::damaged;
 use crate::expr;
 use crate::prepare::{Prepared, seed};
@@ -96,7 +96,7 @@ fn check_one(table: &LiveTable, change: &Change, rows: &[RawDocumentBuf]) -> Res
                 LiveWrite::Update(changes) => changes,
                 _ => &[],
             };
-            if table.unmoved(&image.0, there, changes) { Ok(()) } else { Err(stale()) }
+            if table.unmoved(image, there, changes) { Ok(()) } else { Err(stale()) }
         }
         _ => Err(stale()),
     }
@@ -275,35 +275,40 @@ fn update(
     row: &RawDocument,
 ) -> Result<Option<RawDocumentBuf>, AdapterError> {
     let record = &change.record;
-    let old = table.value(row).map_err(|_| AdapterError::StaleLive { record: record.clone() })?;
-    let mut new = old.clone();
+    let stale = || AdapterError::StaleLive { record: record.clone() };
+    let seen = match &change.expected_live {
+        ExpectedLive::At(image) => image.get::<Image>(),
+        _ => None,
+    };
+    let unmoved = seen.filter(|seen| seen.raw.as_bytes() == row.as_bytes());
+    let old = match unmoved {
+        Some(seen) => Arc::clone(&seen.seen),
+        None => Arc::new(table.value(row).map_err(|_| stale())?),
+    };
+    let mut new = Value::clone(&old);
     if apply_changes(&mut new, changes).is_err() {
         // To a document that moved meanwhile, or at all?
-        let seen = match &change.expected_live {
-            ExpectedLive::At(image) => image.get::<Image>().map(|image| &image.0),
-            _ => None,
-        };
-        if seen.is_some_and(|seen| seen.as_bytes() != row.as_bytes()) {
-            return Err(AdapterError::StaleLive { record: record.clone() });
+        if seen.is_some() && unmoved.is_none() {
+            return Err(stale());
         }
         return Err(damaged(format!("the batch for {record}: its changes do not apply to the live document")));
     }
     values::keep_widths(&old, &mut new);
     check_written(table, record, &new)?;
-    let edited =
-        expr::rewrite(&old, &new).map_err(|misfit| unstorable(record, misfit.path.to_string(), misfit.what))?;
+    let misfit = |misfit: values::Misfit| unstorable(record, misfit.path.to_string(), misfit.what);
+    let edited = expr::rewrite(&old, &new).map_err(misfit)?;
     if edited.writes.is_empty() {
         return Ok(None);
     }
-    Ok(Some(edit(&by_place(store, row), edited.document)))
+    let place = by_place(store, row);
+    Ok(Some(match expr::fields(&old, &new, &edited.writes).map_err(misfit)? {
+        Some(fields) => set(&place, fields),
+        None => edit(&place, edited.document),
+    }))
 }
 
 /// Checks a document as it would be written: still this record, still live, still storable.
-pub(crate) fn check_written(
-    table: &LiveTable,
-    record: &RecordKey,
-    new: &cfg_engine::Value,
-) -> Result<(), AdapterError> {
+pub(crate) fn check_written(table: &LiveTable, record: &RecordKey, new: &Value) -> Result<(), AdapterError> {
     table.check(record, new)?;
     let has_id = |field: &String| new.get(field).is_some_and(|value| !value.is_null());
     if !table.config.id_fields.iter().all(has_id) || !table.is_live(new) {

@@ -177,14 +177,13 @@ fn stored(table: &LiveTable, record: &RecordKey, doc: &StoredDoc) -> Result<Opti
             let image =
                 image.get::<Image>().ok_or_else(|| damaged(format!("an image of another store for {record}")))?;
             if changes.is_empty() {
-                return Ok(Some(image.0.clone()));
+                return Ok(Some(image.raw.clone()));
             }
-            let seen = table.value(&image.0).map_err(|_| damaged(format!("an unreadable image of {record}")))?;
-            let mut value = seen.clone();
+            let mut value = Value::clone(&image.seen);
             apply_changes(&mut value, changes)
                 .map_err(|_| damaged(format!("the batch for {record}: its changes do not apply to the image")))?;
-            values::keep_widths(&seen, &mut value);
-            table.rewritten(&image.0, &value).map(Some).map_err(misfit)
+            values::keep_widths(&image.seen, &mut value);
+            table.rewritten(&image.raw, &value).map(Some).map_err(misfit)
         }
     }
 }
@@ -245,6 +244,32 @@ pub(crate) fn close(record: &RecordKey, seq: Seq, ends: Ends) -> RawDocumentBuf 
     }
 }
 
+/// As [`close`], for many: one statement for those that end alike, each with how many it is to find.
+pub(crate) fn close_many<'r>(closed: impl Iterator<Item = (&'r RecordKey, Seq, Ends)>) -> Vec<(RawDocumentBuf, u64)> {
+    let mut alike: Vec<(Ends, Vec<RawDocumentBuf>)> = Vec::new();
+    for (record, seq, ends) in closed {
+        let key = entry_key(record, seq);
+        match alike.iter_mut().rev().take(4).find(|(other, keys)| *other == ends && keys.len() < MAX_ALIKE) {
+            Some((_, keys)) => keys.push(key),
+            None => alike.push((ends, vec![key])),
+        }
+    }
+    let statement = |(ends, keys): (Ends, Vec<RawDocumentBuf>)| {
+        let count = keys.len() as u64;
+        let keys: RawArrayBuf = keys.into_iter().collect();
+        let statement = rawdoc! {
+            "q": { "_id": { "$in": keys } },
+            "u": { "$set": { "valid_to": date(ends.valid_to), "superseded_at": date(ends.superseded_at) } },
+            "multi": true,
+        };
+        (statement, count)
+    };
+    alike.into_iter().map(statement).collect()
+}
+
+/// So many entries at the most are closed by one statement.
+const MAX_ALIKE: usize = 1_000;
+
 /// The statement that adds git shas to an entry; what it has stays.
 pub(crate) fn link(record: &RecordKey, seq: Seq, shas: &[String]) -> RawDocumentBuf {
     let shas: RawArrayBuf = shas.iter().map(String::as_str).collect();
@@ -301,14 +326,21 @@ pub(crate) fn put_entry(entry: &RawDocumentBuf) -> RawDocumentBuf {
 
 /// The statement that moves a head which must be `head` and `tip`; with `clock`, only at a time that
 /// the batch's fits to.
-pub(crate) fn move_head(change: &PreparedChange<'_>, head: &HeadRef, tip: &TipRef, clock: RawBson) -> RawDocumentBuf {
+pub(crate) fn move_head(
+    change: &PreparedChange<'_>,
+    head: &HeadRef,
+    tip: &TipRef,
+    clock: Option<RawBson>,
+) -> RawDocumentBuf {
     let mut q = rawdoc! { "_id": record_key(&change.change.record) };
     q.append(cstr!("head.seq"), seq_field(head.seq));
     q.append(cstr!("head.entry_id"), binary(head.entry_id.as_bytes()));
     q.append(cstr!("tip.seq"), seq_field(tip.seq));
     q.append(cstr!("tip.entry_id"), binary(tip.entry_id.as_bytes()));
     q.append(cstr!("tip.recorded_at"), date(tip.recorded_at));
-    q.append(cstr!("$expr"), clock);
+    if let Some(clock) = clock {
+        q.append(cstr!("$expr"), clock);
+    }
     rawdoc! { "q": q, "u": { "$set": head_fields(&change.head) } }
 }
 

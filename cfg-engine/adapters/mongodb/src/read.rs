@@ -3,17 +3,20 @@
 //! Records that are asked for by name come with one aggregate: the live documents, and behind them the
 //! heads. Whole collections are streamed: results come by record key, which is no order that MongoDB has
 //! (numbers sort by value there), so the live documents are read through once, their ids sorted here and
-//! merged with the heads. Documents beyond a budget are not held meanwhile but fetched again in runs.
+//! merged with the heads. Documents beyond a budget are not held meanwhile but fetched again in runs; where only
+//! their hashes are asked for, none is held.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Bson, DateTime, Document, doc};
 use cfg_engine::adapter::{AdapterError, ClockReading, HeadState, Live, LiveDigest, RecordState, Scope, Strays};
+use cfg_engine::document::Oid;
 use cfg_engine::history::{CollectionName, EnvName, IdKey, RecordKey};
 use mongodb::{ClientSession, SessionCursor};
+use tokio::task::JoinHandle;
 
 use crate::errors::storage;
 use crate::heads;
@@ -44,8 +47,12 @@ pub(crate) enum Scanned {
 }
 
 pub(crate) enum RawLive {
-    Absent { outside_rule: u64 },
+    Absent {
+        outside_rule: u64,
+    },
     One(RawDocumentBuf),
+    /// Its document was hashed where it was read.
+    Hashed(Oid),
     Many(u64),
 }
 
@@ -55,6 +62,7 @@ impl Row {
         // A head that cannot be read is for the long way.
         let quick = match (&self.live, &self.head) {
             (RawLive::One(raw), Ok(_)) => self.table.quick_oid(raw),
+            (RawLive::Hashed(oid), Ok(_)) => Some(*oid),
             _ => None,
         };
         let Some(oid) = quick else { return self.finish().into() };
@@ -69,6 +77,7 @@ impl Row {
         let live = match live {
             RawLive::Absent { outside_rule } => Live::Absent { outside_rule },
             RawLive::One(raw) => table.one(raw),
+            RawLive::Hashed(_) => Live::Unreadable { reason: "only its hash was asked for".to_owned() },
             RawLive::Many(rows) => Live::Ambiguous { rows },
         };
         match head {
@@ -79,17 +88,30 @@ impl Row {
     }
 }
 
+/// What a pass over whole collections keeps of a live document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Document,
+    Hash,
+}
+
 /// Streams live and head of the records of a scope.
-pub(crate) async fn records(store: &Store, env: &EnvName, scope: &Scope, out: &mut Sink<Scanned>) -> Result<(), Halt> {
+pub(crate) async fn records(
+    store: &Store,
+    env: &EnvName,
+    scope: &Scope,
+    keep: Keep,
+    out: &mut Sink<Scanned>,
+) -> Result<(), Halt> {
     match scope {
         Scope::Records(records) => named(store, records, out).await,
         Scope::All(Some(name)) => {
             let table = Arc::clone(store.table(name)?);
-            all(store, &[table], env, out).await
+            all(store, &[table], env, keep, out).await
         }
         Scope::All(None) => {
             let tables: Vec<Arc<LiveTable>> = store.tables.values().cloned().collect();
-            all(store, &tables, env, out).await
+            all(store, &tables, env, keep, out).await
         }
     }
 }
@@ -223,7 +245,7 @@ fn standing(head: &RawDocument) -> Result<(RecordKey, Result<HeadState, String>)
 
 // --- whole collections ---------------------------------------------------------------------------
 
-/// A live document whose id is known: held, or to be fetched by its place.
+/// A live document whose id is known: held, hashed, or to be fetched by its place.
 struct Place {
     id: IdKey,
     at: At,
@@ -231,15 +253,22 @@ struct Place {
 
 enum At {
     Held(RawDocumentBuf),
+    Hashed(Oid),
     Place(Bson),
 }
 
-async fn all(store: &Store, tables: &[Arc<LiveTable>], env: &EnvName, out: &mut Sink<Scanned>) -> Result<(), Halt> {
+async fn all(
+    store: &Store,
+    tables: &[Arc<LiveTable>],
+    env: &EnvName,
+    keep: Keep,
+    out: &mut Sink<Scanned>,
+) -> Result<(), Halt> {
     let clock = store.clock().await?;
     let mut session = store.snapshot().await?;
     for table in tables {
         let mut strays = BTreeMap::new();
-        let live = scan(store, &mut session.live, table, &mut strays).await?;
+        let live = scan(store, &mut session.live, table, keep, &mut strays).await?;
         merge(store, &mut session, Collection { table, env, clock }, live, out).await?;
         if let Some(strays) = report(table, &strays) {
             out.push(Scanned::Strays(strays), 0).await?;
@@ -248,41 +277,92 @@ async fn all(store: &Store, tables: &[Arc<LiveTable>], env: &EnvName, out: &mut 
     Ok(())
 }
 
-/// Reads the live documents of a collection, sorted by id.
+/// Reads the live documents of a collection, sorted by id. What there is to do with them is done on another
+/// thread, while the server sends the next ones.
 async fn scan(
     store: &Store,
     session: &mut ClientSession,
-    table: &LiveTable,
+    table: &Arc<LiveTable>,
+    keep: Keep,
     strays: &mut BTreeMap<&'static str, u64>,
 ) -> Result<Vec<Place>, AdapterError> {
     let fail = |error: mongodb::error::Error| store.place.error(&error);
     let cursor = store.live_collection(table).find(table.live_filter()).batch_size(4000).session(&mut *session).await;
     let mut cursor = cursor.map_err(fail)?;
-    let (mut found, mut held) = (Vec::new(), 0);
-    while cursor.advance(session).await.map_err(fail)? {
-        let row = cursor.current();
-        if !table.is_live_raw(row) {
-            continue;
+    let mut sorted = Sorted { found: Vec::new(), held: 0, strays };
+    let mut at_work: VecDeque<JoinHandle<Vec<Sorting>>> = VecDeque::new();
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    loop {
+        let more = cursor.advance(session).await.map_err(fail)?;
+        if more {
+            let row = cursor.current().to_owned();
+            bytes += row.as_bytes().len();
+            rows.push(row);
         }
-        let id = match table.id_or_reason(row) {
-            Ok(id) => id,
-            // It belongs to no record.
-            Err(reason) => {
-                *strays.entry(reason).or_default() += 1;
-                continue;
-            }
-        };
-        held += row.as_bytes().len();
-        let at = if held <= HELD_BYTES {
-            At::Held(row.to_owned())
-        } else {
-            let place = row.get("_id").ok().flatten().and_then(|id| Bson::try_from(id).ok());
-            At::Place(place.ok_or_else(|| storage("a document without an _id"))?)
-        };
-        found.push(Place { id, at });
+        if !rows.is_empty() && (!more || rows.len() >= SORTED_ROWS || bytes >= SORTED_BYTES) {
+            let (rows, table) = (std::mem::take(&mut rows), Arc::clone(table));
+            bytes = 0;
+            let work = move || rows.into_iter().filter_map(|row| sort_out(&table, keep, row)).collect();
+            at_work.push_back(tokio::task::spawn_blocking(work));
+        }
+        while at_work.len() > if more { SORTED_AT_ONCE } else { 0 } {
+            let Some(done) = at_work.pop_front() else { break };
+            let done = done.await.map_err(|_| storage("the documents that came could not be looked at"))?;
+            done.into_iter().try_for_each(|row| sorted.take(row))?;
+        }
+        if !more {
+            break;
+        }
     }
+    let mut found = sorted.found;
     found.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
+}
+
+/// So many documents, or bytes of them, are looked at in one piece, and so many pieces wait at the most.
+const SORTED_ROWS: usize = 256;
+const SORTED_BYTES: usize = 1024 * 1024;
+const SORTED_AT_ONCE: usize = 4;
+
+/// A live document with its id, or why it belongs to no record.
+type Sorting = Result<(IdKey, At), &'static str>;
+
+fn sort_out(table: &LiveTable, keep: Keep, row: RawDocumentBuf) -> Option<Sorting> {
+    if !table.is_live_raw(&row) {
+        return None;
+    }
+    Some(table.id_or_reason(&row).map(|id| {
+        // What is unusual is kept for the long way.
+        let hash = if keep == Keep::Hash { table.quick_oid(&row) } else { None };
+        (id, hash.map_or(At::Held(row), At::Hashed))
+    }))
+}
+
+struct Sorted<'s> {
+    found: Vec<Place>,
+    held: usize,
+    strays: &'s mut BTreeMap<&'static str, u64>,
+}
+
+impl Sorted<'_> {
+    fn take(&mut self, row: Sorting) -> Result<(), AdapterError> {
+        let (id, mut at) = match row {
+            Ok(row) => row,
+            Err(reason) => {
+                *self.strays.entry(reason).or_default() += 1;
+                return Ok(());
+            }
+        };
+        if let At::Held(row) = &at {
+            self.held += row.as_bytes().len();
+            if self.held > HELD_BYTES {
+                let place = row.get("_id").ok().flatten().and_then(|id| Bson::try_from(id).ok());
+                at = At::Place(place.ok_or_else(|| storage("a document without an _id"))?);
+            }
+        }
+        self.found.push(Place { id, at });
+        Ok(())
+    }
 }
 
 /// Says how many live documents belong to no record, why, and how to find them.
@@ -413,6 +493,7 @@ async fn emit(
         let live = match (rows.pop(), rows.len()) {
             (None, _) => RawLive::Absent { outside_rule: 0 },
             (Some(At::Held(raw)), 0) => RawLive::One(raw),
+            (Some(At::Hashed(oid)), 0) => RawLive::Hashed(oid),
             (Some(At::Place(_)), 0) => RawLive::One(
                 fetched.remove(&id).ok_or_else(|| storage("a live document is gone in the same snapshot"))?,
             ),

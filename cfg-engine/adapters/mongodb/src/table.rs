@@ -1,5 +1,7 @@
 //! One versioned collection: where its live documents are, and how one is found.
 
+use std::sync::Arc;
+
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Bson, Document, doc};
 use cfg_engine::Value;
@@ -17,7 +19,11 @@ pub(crate) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024 - 64 * 1024;
 
 /// A document as the server sent it.
 #[derive(Debug, Clone)]
-pub(crate) struct Image(pub(crate) RawDocumentBuf);
+pub(crate) struct Image {
+    pub(crate) raw: RawDocumentBuf,
+    /// What it says, as [`LiveTable::value`] reads it.
+    pub(crate) seen: Arc<Value>,
+}
 
 /// A collection of live documents.
 #[derive(Debug)]
@@ -161,7 +167,11 @@ impl LiveTable {
             };
         }
         match self.value(&raw) {
-            Ok(value) => Live::One(LiveDoc::new(value, NativeImage::new(Image(raw)), &self.config.policy)),
+            Ok(value) => {
+                let (oid, seen) = (oid(&value, &self.config.policy), Arc::new(value));
+                let image = NativeImage::new(Image { raw, seen: Arc::clone(&seen) });
+                Live::One(LiveDoc { value: seen, oid, image })
+            }
             Err(reason) => Live::Unreadable { reason },
         }
     }
@@ -176,14 +186,14 @@ impl LiveTable {
 
     /// Whether the versioned part is that of the image, and the values to be written over are exactly
     /// those of the image.
-    pub(crate) fn unmoved(&self, seen: &RawDocument, there: &RawDocument, changes: &[PathChange]) -> bool {
-        if seen.as_bytes() == there.as_bytes() {
+    pub(crate) fn unmoved(&self, image: &Image, there: &RawDocument, changes: &[PathChange]) -> bool {
+        if image.raw.as_bytes() == there.as_bytes() {
             return true;
         }
-        let (Ok(seen), Ok(there)) = (self.value(seen), self.value(there)) else { return false };
-        let policy = &self.config.policy;
-        let same_versioned = matches!((oid(&seen, policy), oid(&there, policy)), (Ok(a), Ok(b)) if a == b);
-        same_versioned && changes.iter().all(|change| change.path.get(&seen) == change.path.get(&there))
+        let Ok(there) = self.value(there) else { return false };
+        let (policy, seen) = (&self.config.policy, &*image.seen);
+        let same_versioned = matches!((oid(seen, policy), oid(&there, policy)), (Ok(a), Ok(b)) if a == b);
+        same_versioned && changes.iter().all(|change| change.path.get(seen) == change.path.get(&there))
     }
 
     /// Makes the BSON of a document that was edited, out of the one it was.

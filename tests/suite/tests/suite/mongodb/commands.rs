@@ -33,7 +33,7 @@ const TRANSACTION: [&str; 4] = ["update", "update", "update", "commitTransaction
 #[tokio::test]
 async fn a_commit_is_one_read_and_four_commands() {
     let Some(bed) = MongoBed::open("id").await else { return };
-    for n in 0..50 {
+    for n in 0..150 {
         bed.put(doc! { "id": format!("r{n}"), "n": 0_i32, "hits": 1_i32 }).await;
     }
     let (adapter, sent) = counted(&bed).await;
@@ -51,13 +51,24 @@ async fn a_commit_is_one_read_and_four_commands() {
         let assignments = cfg_engine::document::parse_assignments(&[words.as_str()], false).unwrap();
         cfg_engine::plan::Content::Assignments(assignments)
     };
-    let items = (0..50).map(|n| cfg_engine::engine::CommitItem {
-        record: bed.id(format!("r{n}")),
-        content: content(100 + n),
-        base: None,
-    });
-    project.commit(&cfg_engine::engine::Commit::of(items.collect()), &because("all")).await.unwrap();
+    let items = |count: i64| {
+        let item = |n| cfg_engine::engine::CommitItem {
+            record: bed.id(format!("r{n}")),
+            content: content(100 + count + n),
+            base: None,
+        };
+        cfg_engine::engine::Commit::of((0..count).map(item).collect())
+    };
+    project.commit(&items(50), &because("some")).await.unwrap();
     assert_eq!(take(&sent), [&["aggregate"], &TRANSACTION[..]].concat());
+
+    // Of very many, live is looked at here, and entries are inserted by a command of their own.
+    project.commit(&items(150), &because("all")).await.unwrap();
+    let sent_for_all = take(&sent);
+    let reads =
+        sent_for_all.iter().take_while(|name| ["aggregate", "find", "getMore"].contains(&name.as_str())).count();
+    assert!(reads <= 4, "{sent_for_all:?}");
+    assert_eq!(sent_for_all[reads..], ["update", "insert", "update", "update", "commitTransaction"]);
 
     // Without the read: what was read before is the base.
     let space_record = bed.id("r1");
@@ -69,6 +80,6 @@ async fn a_commit_is_one_read_and_four_commands() {
     adapter.apply(&batch).await.unwrap();
     assert_eq!(take(&sent), TRANSACTION);
     let query = EntryQuery::new(env, scope);
-    assert_eq!(adapter.entries(&query).try_concat().await.unwrap().len(), 3);
+    assert_eq!(adapter.entries(&query).try_concat().await.unwrap().len(), 4);
     bed.assert_sound().await;
 }
