@@ -429,11 +429,11 @@ class Stage:
         return done(project.approval(given["id"]))
 
     def do_approve(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
-        id, by, seed = given["id"], given["by"], bytes([given["seed"]] * 32)
+        id, by, seed, env = given["id"], given["by"], bytes([given["seed"]] * 32), project.about()["env"]
         plan_oid = given.get("plan_oid") or project.approval(id)["plan_oid"]
-        text = f"cfg approval 1\nenv: {project.env}\napproval: {id}\nplan: {plan_oid}\nby: {by}\n"
+        text = f"cfg approval 1\nenv: {env}\napproval: {id}\nplan: {plan_oid}\nby: {by}\n"
         signature = base64.b64encode(ed25519.sign(seed, text.encode())).decode()
-        statement = {"v": 1, "env": project.env, "approval": id, "plan_oid": plan_oid, "by": by, "signature": signature}
+        statement = {"v": 1, "env": env, "approval": id, "plan_oid": plan_oid, "by": by, "signature": signature}
         return done(project.approve(id, statement=statement))
 
     def do_deny(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
