@@ -3,6 +3,7 @@
 //! Nothing of a plan follows from anything else, so nothing is repaired: a finding says whom to ask anew.
 
 use super::fsck::{Finding, FsckReport};
+use super::objects::address;
 use super::project::Project;
 use super::restore_plan::PLAN;
 use crate::adapter::{AdapterError, StoredObject};
@@ -78,13 +79,20 @@ impl Project {
             }
             Some(verb) if verb == Verb::Restore.as_str() => {
                 let again = "restore anew: what is done is not done twice";
-                let count = plan.body.get("rows").and_then(Value::as_i64);
-                match self.read_rows(PLAN_PART, &plan.body, None).await {
-                    Ok(rows) if i64::try_from(rows.len()).ok() == count => Ok(None),
-                    Ok(_) => Ok(unreadable(again)),
-                    Err(Error::Storage(AdapterError::Damaged { problem })) => Ok(Some(format!("{problem}; {again}"))),
-                    Err(error) => Err(error),
+                let Some(parts) = plan.body.get("parts").and_then(Value::as_array) else {
+                    return Ok(unreadable(again));
+                };
+                for part in parts {
+                    let name = part.as_array().and_then(|cells| cells.first()?.as_str());
+                    let Some(name) = name else { return Ok(unreadable(again)) };
+                    // A plan that is done takes its parts along, those too that it shared with this one: that one
+                    // is missing is no damage.
+                    let found = self.adapter.objects(PLAN_PART, Some(name)).await?;
+                    if found.first().is_some_and(|part| address(&part.body).to_hex() != name) {
+                        return Ok(Some(format!("a part of it is not what its address says; {again}")));
+                    }
                 }
+                Ok(None)
             }
             _ => Ok(unreadable("it says not even what it was of")),
         }
