@@ -305,6 +305,11 @@ export class Project {
     return judged(await this.#call("export", { dir }, options));
   }
 
+  /** What the env asks of a change: of each rule what the file says, what the database holds, and what holds. */
+  async policy(options: t.CallOptions = {}): Promise<t.PolicyStanding> {
+    return fromReply((await this.#call("policy", {}, options)).data) as t.PolicyStanding;
+  }
+
   /** Says who makes changes, and on which env. */
   async whoami(options: t.CallOptions = {}): Promise<t.WhoAmI> {
     return fromReply((await this.#call("whoami", {}, options)).data) as t.WhoAmI;

@@ -604,6 +604,8 @@ export interface RedactReport {
   readonly entries: readonly Entry[];
   readonly needsRewriteHistory: boolean;
   readonly needsApproval: boolean;
+  /** What stands in the way of a dry run that would need an approval: nobody would be told. */
+  readonly blocked: Reason | null;
   readonly planOid: string | null;
 }
 
@@ -644,6 +646,24 @@ export interface SettingsReport {
   readonly env: string | null;
   readonly envSource: string | null;
   readonly settings: readonly { readonly key: string; readonly value: unknown; readonly source: string }[];
+}
+
+/** One rule of a policy. */
+export interface PolicyRule {
+  readonly rule: string;
+  /** What the file says. */
+  readonly file: unknown;
+  /** What the database holds; `null` where the env is not initialised. */
+  readonly store: unknown;
+  /** What holds: the stricter of both. */
+  readonly holds: unknown;
+  readonly stricter: "same" | "file" | "store" | "both";
+}
+
+/** What an env asks of a change. */
+export interface PolicyStanding {
+  readonly initialised: boolean;
+  readonly rules: readonly PolicyRule[];
 }
 
 /** How a project is opened. */

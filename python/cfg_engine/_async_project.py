@@ -117,6 +117,15 @@ class Project(AsyncCalls):
         found: dict[str, Any] = answer.data()
         return found
 
+    async def policy(self) -> dict[str, Any]:
+        """Return what the env asks of a change: ``{initialised, rules}``.
+
+        Each rule has what the file says, what the database holds, what holds of both, and which is stricter.
+        """
+        answer = await self._run("policy", {})
+        found: dict[str, Any] = answer.data()
+        return found
+
     async def address(self, id: Any, *, collection: str | None = None) -> dict[str, Any]:
         """Return which record and version an address such as ``planner@7`` means."""
         answer = await self._run("address", {"id": id, "collection": collection})

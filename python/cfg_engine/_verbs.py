@@ -32,6 +32,7 @@ __all__ = [
     "log",
     "loosen",
     "points",
+    "policy",
     "redact",
     "restore",
     "restore_all",
@@ -69,6 +70,17 @@ def whoami(
 ) -> dict[str, Any]:
     """Return who you are and which env you are on."""
     return _default.project(env).whoami()
+
+
+def policy(
+    *,
+    env: str | None = None,
+) -> dict[str, Any]:
+    """Return what the env asks of a change: ``{initialised, rules}``.
+
+    Each rule has what the file says, what the database holds, what holds of both, and which is stricter.
+    """
+    return _default.project(env).policy()
 
 
 def address(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ed25519
 import pytest
 from conftest import ROOT
 
@@ -206,6 +208,8 @@ class Stage:
         for env in envs:
             gated = "\nneeds_approval = true" if settings.get("gated") else ""
             out.append(f'[env.{env}]\ndatabase = "sqlite"\nuri = "app.db"{gated}')
+            out.append(f"[env.{env}.rules]")
+            out.extend(f"{rule} = {toml(settings[rule])}" for rule in ("approvers", "alert") if rule in settings)
         return "\n".join(out) + "\n"
 
     def collection(self, name: str | None) -> dict[str, Any]:
@@ -423,6 +427,14 @@ class Stage:
 
     def do_approval(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
         return done(project.approval(given["id"]))
+
+    def do_approve(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
+        id, by, seed, env = given["id"], given["by"], bytes([given["seed"]] * 32), project.about()["env"]
+        plan_oid = given.get("plan_oid") or project.approval(id)["plan_oid"]
+        text = f"cfg approval 1\nenv: {env}\napproval: {id}\nplan: {plan_oid}\nby: {by}\n"
+        signature = base64.b64encode(ed25519.sign(seed, text.encode())).decode()
+        statement = {"v": 1, "env": env, "approval": id, "plan_oid": plan_oid, "by": by, "signature": signature}
+        return done(project.approve(id, statement=statement))
 
     def do_deny(self, project: cfg.Project, given: dict[str, Any]) -> dict[str, Any]:
         return done(project.deny(given["id"], reason=given.get("reason", "")))

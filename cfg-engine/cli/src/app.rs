@@ -108,7 +108,7 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Refs(args) => verbs::refs::run(context, args).await,
         Verb::Hooks(args) => verbs::hooks::run(context, args).await,
         Verb::Whoami(args) => verbs::whoami::run(context, args),
-        Verb::Config(args) => verbs::config::run(context, args),
+        Verb::Config(args) => verbs::config::run(context, args).await,
         Verb::Version(args) => verbs::version::run(context, args),
         Verb::Completions(args) => verbs::manual::completions(context, args),
         Verb::Man(args) => verbs::manual::man(context, args),
@@ -148,6 +148,8 @@ fn trace() {
         && !filter.is_empty()
     {
         let filter = tracing_subscriber::EnvFilter::new(filter);
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        // Only events of `tracing`: what drivers and clients write to `log` has statements, values and URLs in it.
+        let shown = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
+        let _ = tracing::subscriber::set_global_default(shown);
     }
 }

@@ -6,6 +6,8 @@ mod approvals;
 mod editing;
 #[path = "cli/history.rs"]
 mod history;
+#[path = "cli/hook.rs"]
+mod hook;
 #[path = "cli/incumbents.rs"]
 mod incumbents;
 #[path = "cli/json.rs"]

@@ -1,15 +1,13 @@
-//! Approving on this machine: the terminal, a key in a file, and the command that is told of forced changes.
+//! Approving on this machine: the terminal, and a key in a file.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cfg_engine::document::Object;
-use cfg_engine::engine::{Alarm, ApprovalProvider, Asked, Decision};
-use cfg_engine::{Error, Value};
+use cfg_engine::Error;
+use cfg_engine::engine::{ApprovalProvider, Asked, Decision};
 
 /// Returns the name that the operating system gives the user whose process this is. Environment variables do
 /// not enter into it.
@@ -138,33 +136,11 @@ pub fn new_key(file: &Path) -> Result<[u8; 32], Error> {
     Ok(seed)
 }
 
-/// Runs the policy's alert command. No shell reads it; what happened is on its standard input, as JSON.
-pub(crate) struct CommandAlarm;
-
-#[async_trait]
-impl Alarm for CommandAlarm {
-    async fn raise(&self, command: &[String], alert: &Object) -> Result<(), String> {
-        let Some((program, arguments)) = command.split_first() else { return Err("it names no program".to_owned()) };
-        let failed = |error: std::io::Error| format!("{program}: {error}");
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
-        if let Some(mut to) = child.stdin.take() {
-            // A command that does not read it says itself whether that was well.
-            let _ = writeln!(to, "{}", Value::Object(alert.clone()).to_interchange());
-        }
-        match child.wait().map_err(failed)? {
-            status if status.success() => Ok(()),
-            status => Err(format!("{program}: {status}")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
+    use std::process::Command;
+
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@
 //! environment variables and git.
 
 mod adapters;
+mod alarm;
 mod approve;
 mod author;
 pub mod call;

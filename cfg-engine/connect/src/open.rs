@@ -11,7 +11,8 @@ use cfg_engine::config::{ConfigFile, EnvConfig, Settings};
 use cfg_engine::history::{Author, AuthorClass};
 
 use crate::adapters::{Create, open_adapter};
-use crate::approve::{CommandAlarm, os_user_by_id};
+use crate::alarm::Messenger;
+use crate::approve::os_user_by_id;
 use crate::author::{AuthorRules, AuthorSource, Surroundings, find_author};
 use crate::choose::{EnvSource, choose_env, confirms_ambient};
 use crate::error::ConnectError;
@@ -194,7 +195,7 @@ impl Opened {
     pub fn project(&self) -> Result<Project, ConnectError> {
         let (author, _) = self.author()?.clone();
         let project = Project::new(Arc::clone(&self.adapter), self.settings(author));
-        Ok(project.with_alarm(Arc::new(CommandAlarm)))
+        Ok(project.with_alarm(Arc::new(Messenger::new(self.options.variables.clone()))))
     }
 }
 

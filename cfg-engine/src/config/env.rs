@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use super::alert::{Alert, AlertUrl};
 use super::credentials::holds_credentials;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::friendly_names::{ENV, RULES};
@@ -107,8 +108,8 @@ pub struct Rules {
     pub emergency_override: bool,
     /// How often per hour.
     pub emergency_per_hour: u32,
-    /// The command that is told of every such use, as a list of arguments; without one there is none.
-    pub alert: Vec<String>,
+    /// Who is told of every such use, and of history that is rewritten; without one there is neither.
+    pub alert: Option<Alert>,
     /// How many approvals a plan needs.
     pub required: u32,
     /// The author of a plan may not approve it; `None` leaves it to the way of approving: a terminal does not
@@ -128,7 +129,7 @@ impl Default for Rules {
             confirm_word: None,
             emergency_override: false,
             emergency_per_hour: DEFAULT_EMERGENCY_PER_HOUR,
-            alert: Vec::new(),
+            alert: None,
             required: 1,
             exclude_author: None,
             approvers: None,
@@ -203,19 +204,7 @@ fn uri(section: &Section<'_>, key: &str) -> Result<Option<UriSource>, ConfigErro
         return Ok(None);
     };
     let uri = match value.strip_prefix("env:") {
-        Some(variable) => {
-            let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
-            let fine = variable.starts_with(letter) && variable.chars().all(|c| letter(c) || c.is_ascii_digit());
-            if !fine {
-                // What was written there may be the URI itself, so it is not repeated.
-                return Err(section.bad(
-                    key,
-                    "is no name of an environment variable",
-                    "write env:NAME, a name of letters, digits and '_', and set that variable",
-                ));
-            }
-            UriSource::Env(variable.to_owned())
-        }
+        Some(variable) => UriSource::Env(variable_name(section, key, variable)?),
         None if holds_credentials(&value) => {
             return Err(section.error(
                 ConfigErrorKind::Credentials,
@@ -278,7 +267,7 @@ fn rules(env: &Section<'_>, log: &Log) -> Result<Rules, ConfigError> {
         confirm_word: section.text_or("confirm_word", None)?,
         emergency_override: section.bool_or("emergency_override", false)?,
         emergency_per_hour: section.count_or("emergency_per_hour", DEFAULT_EMERGENCY_PER_HOUR)?,
-        alert: section.texts_or("alert", &[])?,
+        alert: alert(&section)?,
         required: section.count_or("required", 1)?,
         exclude_author: exclude_author(&section)?,
         approvers: approvers(&section)?,
@@ -297,6 +286,49 @@ fn reason(section: &Section<'_>) -> Result<ReasonRule, ConfigError> {
         return Err(section.bad(KEY, "is no regular expression", "write true, or a pattern like '[A-Z]+-[0-9]+'"));
     }
     Ok(ReasonRule::Matching(vec![pattern]))
+}
+
+fn alert(section: &Section<'_>) -> Result<Option<Alert>, ConfigError> {
+    const KEY: &str = "alert";
+    const HINT: &str = "write a URL or \"env:VARIABLE\", or a command as a list: [\"notify\", \"--now\"]";
+    if !matches!(section.entry(KEY), Some(Entry { node: Node::Text(_), .. })) {
+        let command = section.texts_or(KEY, &[])?;
+        return Ok((!command.is_empty()).then_some(Alert::Command(command)));
+    }
+    let Some(Sourced { value, source }) = section.text(KEY)? else { return Ok(None) };
+    let alert = match value.strip_prefix("env:") {
+        Some(variable) => Alert::Variable(variable_name(section, KEY, variable)?),
+        None => Alert::Url(AlertUrl::parse(&value).map_err(|problem| section.bad(KEY, problem, HINT))?),
+    };
+    if matches!(&alert, Alert::Url(url) if url.holds_user()) {
+        return Err(section.error(
+            ConfigErrorKind::Credentials,
+            KEY,
+            "holds credentials, which do not belong into a file",
+            "write alert = \"env:VARIABLE\" and put the URL into that environment variable",
+        ));
+    }
+    let shown = match &alert {
+        Alert::Url(url) => format!("{}/…", url.host()),
+        other => other.label(),
+    };
+    section.note(KEY, shown, source);
+    Ok(Some(alert))
+}
+
+/// Reads the name behind `env:`.
+fn variable_name(section: &Section<'_>, key: &str, variable: &str) -> Result<String, ConfigError> {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let fine = variable.starts_with(letter) && variable.chars().all(|c| letter(c) || c.is_ascii_digit());
+    if !fine {
+        // What was written there may be the URI itself, so it is not repeated.
+        return Err(section.bad(
+            key,
+            "is no name of an environment variable",
+            "write env:NAME, a name of letters, digits and '_', and set that variable",
+        ));
+    }
+    Ok(variable.to_owned())
 }
 
 fn exclude_author(section: &Section<'_>) -> Result<Option<bool>, ConfigError> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::alert::Alert;
 use super::env::{ReasonRule, Rules};
 use crate::document::{Object, Value};
 
@@ -116,7 +117,7 @@ impl Policy {
             .with("confirm_word", rules.confirm_word.clone())
             .with("emergency_override", rules.emergency_override)
             .with("emergency_per_hour", rules.emergency_per_hour)
-            .with("alert", rules.alert.clone())
+            .with("alert", rules.alert.as_ref().map(Alert::to_value))
             .with("required", rules.required)
             .with("exclude_author", rules.exclude_author)
             .with("approvers", approvers)
@@ -153,7 +154,7 @@ impl Policy {
                 confirm_word: value.get("confirm_word").and_then(Value::as_str).map(str::to_owned),
                 emergency_override: flag("emergency_override", false),
                 emergency_per_hour: number("emergency_per_hour").unwrap_or(0),
-                alert: value.get("alert").and_then(texts).unwrap_or_default(),
+                alert: value.get("alert").map_or_else(|| Some(Alert::unreadable()), Alert::from_value),
                 required: number("required").unwrap_or(1).max(1),
                 exclude_author: value.get("exclude_author").map_or(Some(true), Value::as_bool),
                 approvers,
@@ -186,7 +187,7 @@ pub fn effective(stored: Option<&Policy>, file: &Policy) -> Policy {
             confirm_word: old.confirm_word.clone().or_else(|| new.confirm_word.clone()),
             emergency_override: old.emergency_override && new.emergency_override,
             emergency_per_hour: old.emergency_per_hour.min(new.emergency_per_hour),
-            alert: if old.alert.is_empty() { new.alert.clone() } else { old.alert.clone() },
+            alert: old.alert.clone().or_else(|| new.alert.clone()),
             required: old.required.max(new.required),
             exclude_author: strictest(old.exclude_author, new.exclude_author),
             approvers: match (&old.approvers, &new.approvers) {
@@ -196,6 +197,27 @@ pub fn effective(stored: Option<&Policy>, file: &Policy) -> Policy {
             expires: old.expires.min(new.expires),
         },
     }
+}
+
+/// Returns what `init` stores where the store says one thing and a file another. A gated env keeps what is
+/// stricter. On any other a file may say what it likes, but for one thing: where an alert is pinned, history can be
+/// rewritten under an approval, and who gives it and who is told of it is not the file's to loosen.
+///
+/// A file whose approvers are all strangers to the store locks out itself, not everybody: their list stays.
+pub(crate) fn pinned(stored: Option<&Policy>, file: &Policy) -> Policy {
+    let Some(stored) = stored.filter(|stored| stored.gated || stored.rules.alert.is_some()) else {
+        return file.clone();
+    };
+    let mut strict = effective(Some(stored), file);
+    if strict.rules.approvers.as_ref().is_some_and(Vec::is_empty) {
+        strict.rules.approvers.clone_from(&stored.rules.approvers);
+    }
+    if stored.gated {
+        return strict;
+    }
+    let Rules { confirm_word, alert, required, exclude_author, approvers, expires, .. } = strict.rules;
+    let rules = Rules { confirm_word, alert, required, exclude_author, approvers, expires, ..file.rules.clone() };
+    Policy { gated: file.gated, rules }
 }
 
 fn reasons(old: &ReasonRule, new: &ReasonRule) -> ReasonRule {
@@ -225,6 +247,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::AlertUrl;
 
     fn key(n: u8) -> PublicKey {
         PublicKey([n; 32])
@@ -240,7 +263,12 @@ mod tests {
         let approvers = prop::option::of(prop::collection::btree_set(who, 0..4).prop_map(|s| s.into_iter().collect()));
         let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<Option<bool>>());
         let word = prop::option::of("[a-z]{1,4}");
-        let alert = prop::collection::vec("[a-z]{1,4}", 0..2);
+        let alert = prop_oneof![
+            Just(None),
+            prop::collection::vec("[a-z]{1,4}", 1..3).prop_map(|command| Some(Alert::Command(command))),
+            "[A-Z]{1,4}".prop_map(|variable| Some(Alert::Variable(variable))),
+            "https://[a-z]{1,4}/[a-z]{1,4}".prop_map(|url| Some(Alert::Url(AlertUrl::parse(&url).unwrap()))),
+        ];
         (flags, reason, word, alert, 0u32..5, 1u32..4, approvers, 1u64..100).prop_map(
             |((gated, clean, force, exclude), require_reason, confirm_word, alert, hour, required, approvers, s)| {
                 Policy {
@@ -278,6 +306,20 @@ mod tests {
             prop_assert!(two.gated >= stored.gated && two.rules.required >= stored.rules.required);
             prop_assert!(two.rules.emergency_override <= stored.rules.emergency_override);
             prop_assert!(two.rules.expires <= stored.rules.expires);
+            prop_assert!(stored.rules.alert.is_none() || two.rules.alert == stored.rules.alert);
+            // What is pinned is never laxer, where it is about who approves and who is told.
+            let kept = pinned(Some(&stored), &file);
+            if stored.gated || stored.rules.alert.is_some() {
+                prop_assert!(stored.rules.alert.is_none() || kept.rules.alert == stored.rules.alert);
+                prop_assert!(kept.gated >= stored.gated && kept.rules.required >= stored.rules.required);
+                prop_assert!(kept.rules.expires <= stored.rules.expires);
+                if let Some(approvers) = &stored.rules.approvers {
+                    let left = kept.rules.approvers.as_ref().expect("a list");
+                    prop_assert!(left.iter().all(|who| approvers.contains(who)));
+                    prop_assert!(!left.is_empty() || approvers.is_empty());
+                }
+                prop_assert_eq!(&pinned(Some(&kept), &kept), &kept);
+            }
             if let Some(approvers) = &stored.rules.approvers {
                 prop_assert!(two.rules.approvers.iter().flatten().all(|who| approvers.contains(who)));
                 prop_assert!(two.rules.approvers.is_some());
@@ -295,6 +337,7 @@ mod tests {
         assert!(policy.gated && policy.rules.require_clean && !policy.rules.emergency_override);
         assert_eq!(policy.rules.approvers, Some(Vec::new()), "nobody can approve");
         assert_eq!(policy.rules.expires, Duration::ZERO);
+        assert_eq!(policy.rules.alert, Some(Alert::unreadable()), "nobody can be told");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::fsck_plans::is_redacted_body;
 use super::objects::{address, addressed};
 use super::project::{Options, Passage, Project};
 use crate::adapter::{AdapterError, ExpectedVersion, ObjectKey, ObjectWrite, StoredObject};
@@ -22,10 +23,6 @@ use crate::plan::permit::Permit;
 use crate::plan::stored::{PART, PlanRow, StoredPlan, parts, plan_oid, read_part, rows};
 use crate::plan::{Approval, ApprovalState, Denial, Plan, Statement, Verb, Vote};
 
-/// The kind of the object that counts forced changes.
-const EMERGENCY: &str = "emergency";
-/// How long a forced change counts.
-const HOUR_MS: i64 = 60 * 60 * 1000;
 /// How often a request is written anew where others write it too.
 const ATTEMPTS: u32 = 8;
 /// The most bytes of parts that are written in one batch.
@@ -148,17 +145,6 @@ impl ApprovalProvider for Signed {
     }
 }
 
-/// Who is told of forced changes.
-#[async_trait]
-pub trait Alarm: Send + Sync {
-    /// Tells, by the command of the policy. What is not delivered keeps the change from happening.
-    ///
-    /// # Errors
-    ///
-    /// Why it was not delivered.
-    async fn raise(&self, command: &[String], alert: &Object) -> Result<(), String>;
-}
-
 /// A request with its plan.
 #[derive(Debug, Clone)]
 pub struct ApprovalShown {
@@ -181,6 +167,21 @@ impl ApprovalShown {
             .with("changes", self.changes.clone())
             .with("intact", self.is_intact)
     }
+}
+
+/// Returns whether a request and its rows are what the address of its plan says.
+fn is_what_it_says(approval: &Approval, rows: &[PlanRow]) -> bool {
+    let objects = approval.object_digests.iter().filter_map(|hex| hex.parse::<Oid>().ok());
+    let header = Value::from_interchange(&approval.header).ok().and_then(|h| h.as_object().cloned());
+    header.is_some_and(|header| {
+        let says = |member: &str| header.get(member).and_then(Value::as_str);
+        let author = header.get("author").and_then(|author| author.get("id")).and_then(Value::as_str);
+        says("message") == Some(approval.message.as_str())
+            && says("verb") == Some(approval.verb.as_str())
+            && author == Some(approval.author.id.as_str())
+            && header.contains_key("forced") == approval.forced
+            && plan_oid(&header, approval.key.as_ref(), objects, rows).to_hex() == approval.plan_oid
+    })
 }
 
 fn used(approval: &Approval) -> Error {
@@ -315,6 +316,8 @@ impl Project {
     ) -> Result<Arc<Permit>, Error> {
         obeys(plan, &self.settings, &env.policy)?;
         stored.dirty.iter().try_for_each(|record| clean(plan, record, &env.policy))?;
+        // What could not be told of could not be applied: it is not even asked for.
+        let announced = self.announced(plan, env)?;
         let now = self.store_time().await?;
         let Some(named) = &options.passage.approval else {
             return Err(self.request(plan, stored, env, now).await?);
@@ -333,72 +336,30 @@ impl Project {
         }
         let mut allowed: HashSet<Oid> = kept.iter().flat_map(|row| row.pieces.iter().copied()).collect();
         allowed.extend(approval.object_digests.iter().filter_map(|hex| hex.parse::<Oid>().ok()));
-        let beside = if plan.forced { vec![self.emergency(&approval, env, now).await?] } else { Vec::new() };
-        if plan.always_gated && !env.policy.rules.alert.is_empty() {
-            self.tell(&approval, env, "history_redacted").await?;
+        let beside = if plan.forced { vec![self.emergency(env, now).await?] } else { Vec::new() };
+        if let Some(announced) = announced {
+            self.tell(&announced, &approval, now).await?;
         }
         let by = self.settings.operator.clone().unwrap_or_else(|| self.settings.author.id.clone());
         Ok(Arc::new(Permit::new(approval, &by, plan, stored, allowed, beside)))
-    }
-
-    /// Tells of a change that people want to hear of, by the command of the policy.
-    async fn tell(&self, approval: &Approval, env: &EnvState, event: &'static str) -> Result<(), Error> {
-        let rules = &env.policy.rules;
-        let undelivered = |reason: &str| {
-            let what = if event == "forced_change" { "a forced change" } else { "a change of history" };
-            Error::refused(
-                "alert_undelivered",
-                format!("{what} of env {} is told of first, and that failed: {reason}", self.settings.env),
-                format!("mend alert in [env.{}.rules]; nothing was written", self.settings.env),
-            )
-        };
-        if rules.alert.is_empty() {
-            return Err(undelivered("the env has no alert command"));
-        }
-        // What the store says is not run on anybody's machine unless his own file says the same.
-        if rules.alert != self.settings.rules.alert {
-            return Err(undelivered("the alert command of this file is not the one that the store holds"));
-        }
-        let alarm = self.alarm.as_ref().ok_or_else(|| undelivered("this program cannot run it"))?;
-        let alert = approval.to_object(self.store_time().await?).with("event", event);
-        alarm.raise(&rules.alert, &alert).await.map_err(|reason| undelivered(&reason))
-    }
-
-    /// Counts and tells of a forced change.
-    async fn emergency(&self, approval: &Approval, env: &EnvState, now: Timestamp) -> Result<ObjectWrite, Error> {
-        let rules = &env.policy.rules;
-        let key = ObjectKey { kind: EMERGENCY.to_owned(), name: self.settings.env.to_string() };
-        let stored = self.adapter.objects(EMERGENCY, Some(&key.name)).await?.into_iter().next();
-        let earlier = stored.as_ref().and_then(|object| object.body.get("at")).and_then(Value::as_array);
-        let since = now.plus_millis(-HOUR_MS).as_millis();
-        let mut at: Vec<i64> =
-            earlier.unwrap_or_default().iter().filter_map(Value::as_i64).filter(|at| *at > since).collect();
-        if at.len() as u64 >= u64::from(rules.emergency_per_hour) {
-            return Err(Error::refused(
-                "too_many_emergencies",
-                format!("env {} lets {} changes an hour be forced", self.settings.env, rules.emergency_per_hour),
-                "adopt what was changed outside cfg, or wait",
-            ));
-        }
-        self.tell(approval, env, "forced_change").await?;
-        at.push(now.as_millis());
-        let body = Object::new().with("v", 1).with("at", at.into_iter().map(Value::from).collect::<Vec<_>>());
-        let expected = stored.map_or(ExpectedVersion::Absent, |object| ExpectedVersion::At(object.version));
-        Ok(ObjectWrite { key, expected, body: Some(Value::Object(body)) })
     }
 
     /// Stores a plan and the request for its approval, or finds the request that is there.
     async fn request(&self, plan: &Plan, stored: &StoredPlan, env: &EnvState, now: Timestamp) -> Result<Error, Error> {
         let shown = stored.view(plan).shown;
         for _ in 0..ATTEMPTS {
-            let all = self.approvals().await?;
+            // One that cannot be read stands in nobody's way; fsck tells of it.
+            let objects = self.adapter.objects(APPROVAL, None).await?;
+            let read: Vec<_> = objects.iter().filter_map(|object| self.read_approval(object)).collect();
+            let unreadable = read.iter().filter(|read| read.is_err()).count();
+            let all: Vec<Approval> = read.into_iter().filter_map(Result::ok).collect();
             let same = |approval: &&Approval| {
                 approval.plan_oid == stored.plan_oid.to_hex() || self.is_same_plan(approval, plan)
             };
             if let Some(there) = all.iter().find(|a| !a.state_at(now).is_over() && same(a)) {
                 return Ok(self.required(there, there.state_at(now), now, Some(shown)));
             }
-            let before = all.iter().filter(same).count();
+            let before = all.iter().filter(same).count() + unreadable;
             let id = address(&Value::from(format!("{} {} {before}", self.settings.env, stored.plan_oid.to_hex())));
             let bodies = parts(&stored.rows);
             let approval = Approval {
@@ -456,9 +417,14 @@ impl Project {
             let count = waiting.iter().take_while(fits).count().max(1);
             match self.write_objects(Verb::Approval, &options, waiting[..count].to_vec()).await {
                 Ok(()) => drop(waiting.drain(..count)),
-                // Another request has this very part.
+                // Another request has this very part. If it is not what its address says, it is by now.
                 Err(Error::Storage(AdapterError::StaleObject { kind, name })) if kind == PART => {
-                    waiting.retain(|write| write.key.name != name);
+                    let there = self.adapter.objects(PART, Some(&name)).await?.into_iter().next();
+                    let damaged = there.filter(|part| address(&part.body).to_hex() != name);
+                    match (damaged, waiting.iter_mut().find(|write| write.key.name == name)) {
+                        (Some(part), Some(write)) => write.expected = ExpectedVersion::At(part.version),
+                        _ => waiting.retain(|write| write.key.name != name),
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -492,7 +458,7 @@ impl Project {
         Ok(all)
     }
 
-    fn read_approval(&self, object: &StoredObject) -> Option<Result<Approval, Error>> {
+    pub(super) fn read_approval(&self, object: &StoredObject) -> Option<Result<Approval, Error>> {
         let id = object.key.name.strip_prefix(self.settings.env.as_str())?.strip_prefix('/')?;
         let read = Approval::read(&self.settings.env, id, object.version, &object.body);
         let broken = || AdapterError::Damaged { problem: format!("approval {id} cannot be read") }.into();
@@ -545,6 +511,26 @@ impl Project {
         Ok(rows)
     }
 
+    /// Returns what is wrong with what is stored of a request's plan. What a redaction took from it is not wrong.
+    pub(super) async fn plan_problem(&self, approval: &Approval) -> Result<Option<String>, Error> {
+        let mut is_redacted = is_redacted_body(&Value::Object(approval.to_body()));
+        for name in &approval.parts {
+            let found = self.adapter.objects(PART, Some(name)).await?;
+            let Some(part) = found.first() else { return Ok(Some("a part of its plan is missing".to_owned())) };
+            let is_whole = address(&part.body).to_hex() == *name && read_part(&part.body, &self.settings.env).is_some();
+            let is_cut = is_redacted_body(&part.body);
+            if !is_whole && !is_cut {
+                return Ok(Some("a part of its plan is not what its address says".to_owned()));
+            }
+            is_redacted |= is_cut;
+        }
+        if is_redacted {
+            return Ok(None);
+        }
+        let rows = self.kept_rows(approval).await?;
+        Ok((!is_what_it_says(approval, &rows)).then(|| "its plan is not what its address says".to_owned()))
+    }
+
     /// Shows a request with its plan.
     ///
     /// # Errors
@@ -555,17 +541,7 @@ impl Project {
         let now = self.store_time().await?;
         match self.kept_rows(&approval).await {
             Ok(rows) => {
-                let objects = approval.object_digests.iter().filter_map(|hex| hex.parse::<Oid>().ok());
-                let header = Value::from_interchange(&approval.header).ok().and_then(|h| h.as_object().cloned());
-                let is_intact = header.is_some_and(|header| {
-                    let says = |member: &str| header.get(member).and_then(Value::as_str);
-                    let author = header.get("author").and_then(|author| author.get("id")).and_then(Value::as_str);
-                    says("message") == Some(approval.message.as_str())
-                        && says("verb") == Some(approval.verb.as_str())
-                        && author == Some(approval.author.id.as_str())
-                        && header.contains_key("forced") == approval.forced
-                        && plan_oid(&header, approval.key.as_ref(), objects, &rows).to_hex() == approval.plan_oid
-                });
+                let is_intact = is_what_it_says(&approval, &rows);
                 let shown = |row: &PlanRow| match Value::from_interchange(&row.shown) {
                     Ok(shown @ Value::Object(_)) => shown,
                     _ => Value::Object(

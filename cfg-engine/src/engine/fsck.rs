@@ -24,7 +24,7 @@ pub struct Finding {
     /// Which entry, where one is concerned.
     pub seq: Option<Seq>,
     /// A stable word: `entry_id`, `chain`, `gap`, `content`, `policy`, `secret` (a stored document holds one), `message`,
-    /// `head`, `tip`, `interval`, `tag`, `ambiguous`, `unreadable` or `unhashable` (its
+    /// `head`, `tip`, `interval`, `tag`, `approval`, `plan`, `ambiguous`, `unreadable` or `unhashable` (its
     /// live row), `damaged` (its history cannot be read), `unconfigured` (its collection is not), `orphan` (a row of no record), `pending` (a write that was never finished).
     pub code: &'static str,
     /// What is wrong, without values.
@@ -132,7 +132,7 @@ impl FsckReport {
 impl Project {
     /// Checks the whole history of the env: ids against headers, the hash chain, content addresses
     /// against stored documents, HEAD and tip, cached intervals, the live rule, tags against what they name,
-    /// and what only the store itself can see.
+    /// kept plans and requests against their addresses, and what only the store itself can see.
     ///
     /// It reads only. Dropping a record's newest entries together with its head row shows only
     /// against an anchor outside: a tag, an export, a printed head.
@@ -215,6 +215,7 @@ impl Project {
         }
         self.unconfigured(&mut report).await?;
         self.check_objects(&mut report).await?;
+        self.check_plans(&mut report).await?;
         for found in self.adapter.check_store(&self.settings.env, mending).await? {
             report.add(found.record, found.seq, found.code, found.problem, found.repair);
             if let Some(finding) = report.findings.last_mut() {

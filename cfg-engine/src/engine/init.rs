@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::op_ids::op_id;
 use super::project::{Options, Project};
 use crate::adapter::{AdapterError, ENV_OBJECT, ExpectedVersion, Live, ObjectKey, ObjectWrite, Scope, StoredObject};
-use crate::config::{Policy, effective};
+use crate::config::{Policy, effective, pinned};
 use crate::document::{FieldPolicy, Object, Value};
 use crate::error::Error;
 use crate::history::RecordKey;
@@ -27,6 +27,42 @@ pub struct InitReport {
     pub ambiguous: Vec<(RecordKey, Error)>,
     /// Whether the env object was written (it was not there before).
     pub registered: bool,
+}
+
+/// What an env asks of a change: what the file says, what the store holds, and what comes of both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyStanding {
+    /// What the file says.
+    pub file: Policy,
+    /// What the store holds; `None` where the env is not initialised.
+    pub stored: Option<Policy>,
+    /// What holds: of each rule the stricter one.
+    pub holds: Policy,
+}
+
+impl PolicyStanding {
+    /// Returns `{initialised, rules}`; of each rule `{rule, file, store, holds, stricter}`, where `stricter` is
+    /// `same`, `file`, `store`, or `both` where each adds something.
+    pub fn to_object(&self) -> Object {
+        let (file, holds) = (self.file.to_object(), self.holds.to_object());
+        let stored = self.stored.as_ref().map(Policy::to_object);
+        let rules = holds.iter().map(|(rule, holds)| {
+            let (of_file, of_store) = (file.get(rule), stored.as_ref().and_then(|stored| stored.get(rule)));
+            let stricter = match (Some(holds) == of_file, Some(holds) == of_store) {
+                (true, true) => "same",
+                (true, false) => "file",
+                (false, true) => "store",
+                (false, false) => "both",
+            };
+            Object::new()
+                .with("rule", rule.as_str())
+                .with("file", of_file.cloned())
+                .with("store", of_store.cloned())
+                .with("holds", holds.clone())
+                .with("stricter", stricter)
+        });
+        Object::new().with("initialised", stored.is_some()).with("rules", rules.collect::<Vec<_>>())
+    }
 }
 
 impl InitReport {
@@ -84,13 +120,18 @@ impl Project {
         self.check_tables(&known)?;
         let mine = known.iter().find(|object| object.key.name == self.settings.env.as_str());
         // The stored word rules; the file may only be stricter. Where nothing needs an approval, loosening does not.
-        let stored = mine.map(|object| stored_policy(&object.body)).filter(|stored| stored.gated);
-        let policy = effective(stored.as_ref(), &self.settings.policy());
+        let policy = pinned(mine.map(|object| stored_policy(&object.body)).as_ref(), &self.settings.policy());
         self.check_atomicity(policy.gated)?;
         if policy != self.settings.policy() {
             let env = &self.settings.env;
             advice.push(format!(
                 "what the store asks of changes of {env} is stricter than the file, and holds; to change that: cfg init --loosen"
+            ));
+        }
+        if policy.gated && policy.rules.emergency_override && policy.rules.alert.is_none() {
+            let env = &self.settings.env;
+            advice.push(format!(
+                "{env} has emergency_override and names nobody who would be told: nothing can be forced; write an alert into [env.{env}.rules]"
             ));
         }
         // What is not configured at the moment keeps its table: its history is under its name.
@@ -262,9 +303,10 @@ impl Project {
                 });
             };
             self.check_tables(&stored)?;
-            let policy = effective(Some(&stored_policy(&mine.body)), &self.settings.policy());
+            let stored = stored_policy(&mine.body);
+            let policy = effective(Some(&stored), &self.settings.policy());
             self.check_atomicity(policy.gated)?;
-            let state = EnvState { version: mine.version, policy };
+            let state = EnvState { version: mine.version, policy, pinned_alert: stored.rules.alert };
             if self.collections().iter().all(|c| knows_policy(mine, &c.policy)) {
                 return Ok(state);
             }
@@ -281,11 +323,23 @@ impl Project {
         Err(AdapterError::UnknownOutcome.into())
     }
 
+    /// Returns what the env asks of a change, as the file says it, as the store holds it, and what comes of both.
+    /// It reads only, and an env that was never initialised has no stored policy.
+    ///
+    /// # Errors
+    ///
+    /// Only where the store fails.
+    pub async fn policy_standing(&self) -> Result<PolicyStanding, Error> {
+        let stored = self.adapter.objects(ENV_OBJECT, Some(self.settings.env.as_str())).await?;
+        let (stored, file) = (stored.first().map(|object| stored_policy(&object.body)), self.settings.policy());
+        Ok(PolicyStanding { holds: effective(stored.as_ref(), &file), stored, file })
+    }
+
     /// Makes the stored policy what the file says, which is less strict: a change like any other of a gated env.
     ///
     /// # Errors
     ///
-    /// [`Error::ApprovalRequired`] on a gated env; [`Error::Refused`] where there is nothing to loosen.
+    /// [`Error::ApprovalRequired`] on a gated env, and where it loosens who approves that history is rewritten; [`Error::Refused`] where there is nothing to loosen.
     pub async fn loosen(&self, options: &Options) -> Result<Object, Error> {
         let options = &self.under_approval(options).await?;
         let known = self.adapter.objects(ENV_OBJECT, None).await?;
@@ -314,6 +368,8 @@ impl Project {
         }
         let mut plan = self.plan(Verb::Policy, options, Vec::new());
         plan.objects.push(write.clone());
+        // Who approves that history is rewritten, and who is told, is not for one alone to say.
+        plan.always_gated = pinned(Some(&stored), &file) != file;
         let options = self.with_permit(&plan, options).await?;
         self.write_objects(Verb::Policy, &options, vec![write]).await?;
         self.forget_env();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 
-use super::approvals::Alarm;
+use super::alerts::Alarm;
 use super::op_ids::{OpIds, RandomOpIds};
 use crate::adapter::{RecordState, Scope, StorageAdapter};
 use crate::config::{CollectionConfig, Settings};
@@ -121,7 +121,8 @@ impl Project {
         self
     }
 
-    /// Says who is told where a change of a gated env is forced. Without it none can be.
+    /// Says who carries alerts: where a change of a gated env is forced, and where history is rewritten. Without
+    /// it neither can be done.
     #[must_use]
     pub fn with_alarm(mut self, alarm: Arc<dyn Alarm>) -> Self {
         self.alarm = Some(alarm);

@@ -260,6 +260,10 @@ impl Project {
         let (whole, _) = preview(whole, &self.settings, self.collections(), gate, OnRefusal::Whole)?;
         if options.dry_run {
             report.plan = Some(self.stored_plan(&whole, options).view(&whole));
+            if whole.always_gated {
+                let stored = self.policy_standing().await?.stored;
+                report.blocked = self.rewrite_is_blocked(stored.and_then(|stored| stored.rules.alert).as_ref());
+            }
             return Ok(report);
         }
         if report.needs_rewrite_history {

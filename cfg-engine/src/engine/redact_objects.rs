@@ -190,7 +190,7 @@ impl Project {
         Ok(self.read_kept(plan).ok_or_else(broken)?)
     }
 
-    fn read_kept(&self, plan: &StoredObject) -> Option<Kept> {
+    pub(super) fn read_kept(&self, plan: &StoredObject) -> Option<Kept> {
         let body = &plan.body;
         let flag = |member: &str| body.get(member).and_then(Value::as_bool);
         let texts = |value: &Value| -> Option<Vec<String>> {

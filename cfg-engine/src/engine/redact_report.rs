@@ -2,8 +2,10 @@
 
 use super::project::Options;
 use super::redact::Redact;
-use crate::document::{FieldPath, Object};
+use crate::document::{FieldPath, Object, Value};
+use crate::error::Error;
 use crate::history::{Entry, RecordKey, Seq};
+
 use crate::plan::PlanView;
 
 /// What kind of place the engine keeps something in.
@@ -99,6 +101,8 @@ pub struct RedactReport {
     pub needs_rewrite_history: bool,
     /// Whether it needs an approval.
     pub needs_approval: bool,
+    /// What stands in the way of a dry run that would need an approval: nobody would be told.
+    pub blocked: Option<Error>,
     /// The plan of a dry run.
     pub plan: Option<PlanView>,
 }
@@ -116,12 +120,13 @@ impl RedactReport {
             entries: Vec::new(),
             needs_rewrite_history: false,
             needs_approval: false,
+            blocked: None,
             plan: None,
         }
     }
 
     /// Returns `{collection, config_id, dry_run, reason, paths, places, left, live, entries, needs_rewrite_history,
-    /// needs_approval, plan_oid}`.
+    /// needs_approval, blocked, plan_oid}`.
     pub fn to_object(&self) -> Object {
         let places = |places: &[Place]| places.iter().map(Place::to_object).collect::<Vec<_>>();
         Object::new()
@@ -136,6 +141,7 @@ impl RedactReport {
             .with("entries", self.entries.iter().map(|entry| entry.to_object(&[])).collect::<Vec<_>>())
             .with("needs_rewrite_history", self.needs_rewrite_history)
             .with("needs_approval", self.needs_approval)
+            .with("blocked", self.blocked.as_ref().map_or(Value::Null, |error| Value::Object(error.to_reason())))
             .with("plan_oid", self.plan.as_ref().map(|plan| plan.plan_oid.to_hex()))
     }
 }

@@ -8,7 +8,7 @@ use regex::Regex;
 use super::permit::{Admission, Permit};
 use super::{Plan, PlannedChange, Verb};
 use crate::adapter::{ENV_OBJECT, ExpectedVersion, ObjectGuard, ObjectKey};
-use crate::config::{CollectionConfig, OnSecret, Policy, ReasonRule, Settings};
+use crate::config::{Alert, CollectionConfig, OnSecret, Policy, ReasonRule, Settings};
 use crate::document::{FieldPolicy, Oid};
 use crate::error::Error;
 use crate::history::{RecordKey, Timestamp};
@@ -56,6 +56,8 @@ pub(crate) struct EnvState {
     pub(crate) version: u64,
     /// The stricter of both.
     pub(crate) policy: Policy,
+    /// Who is told, as the store holds it: what only a file names was agreed by nobody.
+    pub(crate) pinned_alert: Option<Alert>,
 }
 
 /// Who stands at the gates, and with what.

@@ -1,5 +1,6 @@
 // Runs one scenario on SQLite through the public methods. tests/scenarios/README.md says what the files mean.
 
+import { createPrivateKey, sign } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -100,6 +101,12 @@ function toml(value) {
   return JSON.stringify(value);
 }
 
+/** The Ed25519 key of 32 times this byte, in PKCS#8. */
+function privateKey(seed) {
+  const key = Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), Buffer.alloc(32, seed)]);
+  return createPrivateKey({ key, format: "der", type: "pkcs8" });
+}
+
 /** Members whose content is the user's own keeps its names. */
 const OPAQUE = new Set(["doc", "meta", "configId", "before", "after", "value"]);
 
@@ -173,6 +180,8 @@ export class Stage {
     if (settings.on_secret) parts.push(`[secrets]\non_match = ${toml(settings.on_secret)}`);
     for (const env of ["dev", ...new Set(scenario.steps.map(({ env }) => env).filter(Boolean))]) {
       parts.push(`[env.${env}]\ndatabase = "sqlite"\nuri = "${env === "dev" ? "app.db" : "env:OTHER_DB"}"\nneeds_approval = ${Boolean(settings.gated)}`);
+      const rules = ["approvers", "alert"].filter((rule) => rule in settings).map((rule) => `${rule} = ${toml(settings[rule])}`);
+      parts.push([`[env.${env}.rules]`, ...rules].join("\n"));
     }
     await writeFile(join(dir, ".cfg.toml"), parts.join("\n\n") + "\n");
     if (scenario.init !== false) await (await stage.project("dev")).init();
@@ -478,6 +487,14 @@ export class Stage {
 
   async do_approval(cfg, given) {
     return ok(await cfg.approval(given.id));
+  }
+
+  async do_approve(cfg, given) {
+    const plan_oid = given.plan_oid ?? (await cfg.approval(given.id)).planOid;
+    const { id, by, seed } = given;
+    const text = `cfg approval 1\nenv: ${cfg.env}\napproval: ${id}\nplan: ${plan_oid}\nby: ${by}\n`;
+    const signature = sign(null, Buffer.from(text), privateKey(seed)).toString("base64");
+    return ok(await cfg.approve(id, { v: 1, env: cfg.env, approval: id, plan_oid, by, signature }));
   }
 
   async do_deny(cfg, given) {

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// The messages of these versions go, too, as a whole
     #[arg(long)]
     messages: bool,
-    /// Reach what is hashed: versioned fields and messages. Needs an approval on every env
+    /// Reach what is hashed: versioned fields and messages. Needs an approval and an alert on every env
     #[arg(long)]
     rewrite_history: bool,
     /// Finish a redaction that was begun; its token, where there are several
@@ -116,6 +116,10 @@ fn people(context: &Context, project: &Project, report: &RedactReport) {
         context.out.hint("some of it is hashed: add --rewrite-history, which needs an approval on every env");
     } else if report.dry_run && report.needs_approval {
         context.out.hint("this needs an approval");
+    }
+    if let Some(blocked) = &report.blocked {
+        context.out.warn(&clean(&blocked.to_string()));
+        blocked.hint().into_iter().for_each(|hint| context.out.hint(&clean(&hint)));
     }
     if !report.live.is_empty() {
         let live: Vec<String> = report.live.iter().map(ToString::to_string).collect();

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::hook::Hook;
 use crate::world::{Ran, World, ran};
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/approvals.md"));
@@ -68,8 +69,20 @@ fn config(database: &str) -> String {
     toml.replace("database = \"sqlite\"", &format!("database = \"{database}\""))
 }
 
-/// Walks through the page on one database.
-fn walk(world: &World) {
+/// Walks through the page on one database. Somebody listens where the alert is posted.
+fn walk(world: World) {
+    let hook = Hook::listening();
+    let world = world.with_variable("PROD_ALERT_URL", &hook.url());
+    let rewritten = walked(&world);
+    let told = hook.told();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!((&told[0]["event"], &told[0]["approval_id"]), (&"history_redacted".into(), &rewritten.into()));
+    assert!(told[0]["text"].as_str().is_some_and(|text| text.contains("INC-9")), "{told:#?}");
+}
+
+/// Does what the page says; returns the id of the approval under which history was rewritten.
+fn walked(world: &World) -> String {
+    let mut rewritten = String::new();
     let ids = regex::Regex::new(r"approval show ([0-9a-f]{12})").expect("a pattern");
     let mut id = String::new();
     for step in steps() {
@@ -100,7 +113,11 @@ fn walk(world: &World) {
         if let Some(found) = ids.captures(&ran.err) {
             id = found[1].to_owned();
         }
+        if step.line.contains("--rewrite-history") {
+            rewritten.clone_from(&id);
+        }
     }
+    rewritten
 }
 
 /// Splits a line as a shell does, as far as the page needs it.
@@ -131,7 +148,7 @@ fn piped(mut command: Command, text: &str) -> Ran {
 fn the_walk_through_on_sqlite() {
     let world = World::with(Some(&config("sqlite")), TABLE);
     let uri = format!("sqlite://{}", world.path().join("app.db").display());
-    walk(&world.with_variable("PROD_DATABASE_URL", &uri));
+    walk(world.with_variable("PROD_DATABASE_URL", &uri));
 }
 
 #[test]
@@ -162,7 +179,7 @@ fn the_walk_through_on_postgres() {
         .await;
     });
     let world = World::with(Some(&config("postgres")), "").with_variable("PROD_DATABASE_URL", &uri);
-    walk(&world);
+    walk(world);
     runtime.block_on(sql(&server, &[&format!("DROP DATABASE {name} WITH (FORCE)")]));
 }
 
@@ -183,7 +200,7 @@ fn the_walk_through_on_mongodb() {
         agents.insert_many(docs).await.expect("documents");
     });
     let world = World::with(Some(&config("mongo")), "").with_variable("PROD_DATABASE_URL", &uri);
-    walk(&world);
+    walk(world);
     runtime.block_on(async {
         let client = mongodb::Client::with_uri_str(&server).await.expect("a client");
         client.database(&name).drop().await.expect("gone");
@@ -363,4 +380,154 @@ fn other_files_open_no_gate() {
     assert_eq!(world.run(&adopt).code, 4, "init does not loosen");
     assert_eq!(world.live("planner")["model"], "large");
     assert!(Path::new(TERMINAL).exists());
+}
+
+const PLAIN: &str = r#"
+[[collection]]
+name = "agents"
+table = "agent_configs"
+id_field = "config_id"
+
+[env.dev]
+database = "sqlite"
+uri = "app.db"
+"#;
+
+const REWRITE: [&str; 6] = ["redact", "planner", "model", "--rewrite-history", "-m", "a leak"];
+
+/// The URL of a webhook is a secret: it gets the alert, and nothing that is printed, logged or stored tells it.
+#[test]
+fn a_webhook_hears_of_it_and_is_not_told_on() {
+    let mut seen = Vec::new();
+    let keep = |ran: Ran, seen: &mut Vec<String>| {
+        seen.extend([ran.out.clone(), ran.err.clone()]);
+        ran
+    };
+    let hook = Hook::listening();
+    let broken = Hook::answering("503 Service Unavailable");
+    for (rule, url) in [(format!("\"{}\"", hook.url()), None), ("\"env:HOOK\"".to_owned(), Some(hook.url()))] {
+        let told = hook.told().len();
+        let mut world = World::with(Some(PLAIN), TABLE);
+        world.ok(&["init"]);
+        world.ok(&["import", "--all", "-m", "as found"]);
+        // Nobody is named: it is refused before anything is asked for, and the dry run says it, too.
+        let refused = keep(world.run(&REWRITE), &mut seen);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        for said in ["names nobody to tell", "[env.dev.rules] of .cfg.toml", "cfg init --env dev"] {
+            assert!(refused.err.contains(said), "{said}: {}", refused.err);
+        }
+        let dry = [&REWRITE[..], &["--dry-run"]].concat();
+        assert_eq!(world.json("redact", 0, &dry)["blocked"]["code"], "alert_missing");
+        let people = world.run(&dry);
+        assert!(people.err.contains("names nobody to tell") && people.err.contains("cfg init"), "{people:?}");
+        assert_eq!(world.json("approvals", 0, &["approvals", "--all"]).as_array().map(Vec::len), Some(0));
+        // As the hint says.
+        world.file(".cfg.toml", format!("{PLAIN}\n[env.dev.rules]\nalert = {rule}\n"));
+        assert_eq!(world.refused(1, &REWRITE).0, "alert_missing", "only the file names it");
+        world.ok(&["init", "--env", "dev"]);
+        assert_eq!(world.json("redact", 0, &dry)["blocked"], Value::Null);
+        let id = asked(&world, &REWRITE);
+        assert_eq!(at_terminal(&world, "dev", &["approve", &id]).code, 0);
+        let approved = [&REWRITE[..], &["--approval", &id]].concat();
+        let traced = |world: &World, args: &[&str]| {
+            let mut command = world.command(args);
+            ran(command.env("CFG_LOG", "trace"))
+        };
+        if let Some(url) = url {
+            let unset = keep(traced(&world, &approved), &mut seen);
+            assert_eq!(unset.code, 1, "{unset:?}");
+            assert!(unset.err.contains("HOOK is not set"), "{}", unset.err);
+            world = world.with_variable("HOOK", &broken.url());
+            let refused = keep(traced(&world, &approved), &mut seen);
+            assert_eq!(refused.code, 1, "{refused:?}");
+            assert!(refused.err.contains("answered 503"), "{}", refused.err);
+            assert_eq!(world.json("show", 0, &["show", "planner@1"])["doc"]["model"], "large");
+            world = world.with_variable("HOOK", &url);
+        } else {
+            // A second folder over the same database, whose file names nobody or somebody else.
+            let second = tempfile::tempdir().expect("a folder");
+            let uri = format!("uri = \"{}\"", world.path().join("app.db").display());
+            let elsewhere = PLAIN.replace("uri = \"app.db\"", &uri);
+            for rules in ["", "[env.dev.rules]\nalert = [\"true\"]\n"] {
+                std::fs::write(second.path().join(".cfg.toml"), format!("{elsewhere}\n{rules}")).expect("a file");
+                for words in [&["init"][..], &REWRITE, &approved] {
+                    let other = keep(ran(world.command(words).current_dir(second.path())), &mut seen);
+                    assert_eq!(other.code == 0, words == ["init"], "{words:?} {other:?}");
+                }
+                let loosen = ["init", "--loosen", "-m", "quiet"];
+                let other = keep(ran(world.command(&loosen).current_dir(second.path())), &mut seen);
+                assert_eq!(other.code, 4, "{other:?}");
+            }
+            assert_eq!(hook.told().len(), told);
+        }
+        let done = keep(traced(&world, &approved), &mut seen);
+        assert_eq!(done.code, 0, "{done:?}");
+        let all = hook.told();
+        assert_eq!(all.len(), told + 1, "{all:#?}");
+        let alert = &all[told];
+        assert_eq!((&alert["event"], &alert["env"]), (&"history_redacted".into(), &"dev".into()));
+        assert_eq!(alert["approval_id"], Value::from(id));
+        for words in [
+            &["config"][..],
+            &["config", "--json"],
+            &["config", "--policy"],
+            &["config", "--policy", "--json"],
+            &["approvals", "--all"],
+        ] {
+            let shown = keep(world.run(words), &mut seen);
+            assert_eq!(shown.code, 0, "{shown:?}");
+            if words == ["config", "--policy", "--json"] {
+                let config: Value = serde_json::from_str(&shown.out).expect("JSON");
+                crate::schemas::check("config", &config);
+                let rules = config["policy"]["rules"].as_array().expect("rules");
+                let alert = rules.iter().find(|rule| rule["rule"] == "alert").expect("the alert");
+                assert_eq!(alert["stricter"], "same", "{config:#}");
+            }
+        }
+        seen.push(
+            String::from_utf8_lossy(&std::fs::read(world.path().join("app.db")).expect("a database")).into_owned(),
+        );
+        world.ok(&["fsck"]);
+    }
+    for text in seen {
+        assert!(!text.contains(crate::hook::SECRET), "{text}");
+    }
+}
+
+/// A file that holds credentials is refused, and an alert that is none is explained.
+#[test]
+fn an_alert_is_a_url_a_variable_or_a_list() {
+    for (rule, code) in [
+        ("\"https://ana:hunter2@hooks.example.com/x\"", "credentials"),
+        ("\"env:no variable\"", "bad_value"),
+        ("\"curl\"", "bad_value"),
+        ("\"ftp://hooks.example.com/hunter2\"", "bad_value"),
+    ] {
+        let world = World::with(Some(&format!("{PLAIN}\n[env.dev.rules]\nalert = {rule}\n")), TABLE);
+        let refused = world.run(&["init"]);
+        assert_eq!(refused.code, 6, "{code} {refused:?}");
+        assert!(refused.err.contains("alert") && !refused.err.contains("hunter2"), "{refused:?}");
+    }
+}
+
+/// What is forced on a gated env is told of as well, and is not asked for where it could not be.
+#[test]
+fn a_forced_change_is_told_of() {
+    let hook = Hook::listening();
+    let world = gated("[env.prod.rules]\nemergency_override = true\n").with_variable("HOOK", &hook.url());
+    let init = world.run(&["init"]);
+    assert!(init.err.contains("nothing can be forced") || init.out.contains("nothing can be forced"), "{init:?}");
+    let id = asked(&world, &["import", "--all", "-m", "as found"]);
+    assert_eq!(at_terminal(&world, "prod", &["approve", &id]).code, 0);
+    world.ok(&["import", "--all", "-m", "as found", "--approval", &id]);
+    world.sql(r#"UPDATE agent_configs SET doc = '{"model": "drifted"}' WHERE config_id = 'planner'"#);
+    let force = ["set", "planner", "model=small", "--commit", "--force", "-m", "on fire"];
+    assert_eq!(world.refused(1, &force).0, "alert_missing");
+    world.file(".cfg.toml", format!("{GATED}[env.prod.rules]\nemergency_override = true\nalert = \"env:HOOK\"\n"));
+    world.ok(&["init"]);
+    let id = asked(&world, &force);
+    assert_eq!(at_terminal(&world, "prod", &["approve", &id]).code, 0);
+    world.ok(&[&force[..], &["--approval", &id]].concat());
+    assert_eq!(hook.told()[0]["event"], "forced_change");
+    assert_eq!(world.live("planner")["model"], "small");
 }

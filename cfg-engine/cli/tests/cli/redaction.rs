@@ -23,7 +23,7 @@ fn leak(world: &World) {
 fn config(env: &str) -> String {
     format!(
         "[[collection]]\nname = \"agents\"\ntable = \"agent_configs\"\nid_field = \"config_id\"\n\
-         [versioning]\nignore_fields = [\"debug\"]\n[env.dev]\n{env}\n"
+         [versioning]\nignore_fields = [\"debug\"]\n[env.dev]\n{env}\n[env.dev.rules]\nalert = [\"true\"]\n"
     )
 }
 

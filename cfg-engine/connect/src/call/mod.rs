@@ -174,6 +174,10 @@ impl Session {
             "link" => self.link(args).await,
             "log" => self.log(args).await,
             "points" => self.points(args).await,
+            "policy" => {
+                args.done()?;
+                Ok(Answer::of(self.reader.policy_standing().await?.to_object()))
+            }
             "project" => {
                 args.done()?;
                 Ok(Answer::of(about::project(&self.opened, self.reader.adapter().as_ref())))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cfg_engine::adapter::StorageAdapter;
-use cfg_engine::config::{Approver, LiveRule, PublicKey, ReasonRule, Settings};
+use cfg_engine::config::{Alert, Approver, LiveRule, PublicKey, ReasonRule, Settings};
 use cfg_engine::document::{FieldPolicy, Object};
 use cfg_engine::engine::{
     Activate, Adopt, Alarm, Commit, HistoryImport, Import, Moment, Options, Project, Redact, Remove, Restore,
@@ -26,17 +26,23 @@ fn approver(who: &str, seed: &[u8; 32]) -> Approver {
     Approver { who: who.to_owned(), key: Some(public_key(seed)) }
 }
 
-/// The settings under which the env is gated: Bob or Cy sign.
+/// Who is told where somebody must be.
+fn everybody() -> Option<Alert> {
+    Some(Alert::Command(vec!["tell".to_owned(), "everybody".to_owned()]))
+}
+
+/// The settings under which the env is gated: Bob or Cy sign, and everybody is told.
 fn strict() -> Settings {
     let mut strict = settings();
     strict.gated = true;
     strict.operator = Some("ana".to_owned());
     strict.rules.approvers = Some(vec![approver("bob", &BOB), approver("cy", &CY)]);
+    strict.rules.alert = everybody();
     strict
 }
 
 fn on(bed: &Bed, settings: Settings) -> Project {
-    Project::new(Arc::clone(&bed.space.store), settings)
+    Project::new(Arc::clone(&bed.space.store), settings).with_alarm(Arc::new(Bell::default()))
 }
 
 /// Closes the gate and returns a project in front of it.
@@ -167,6 +173,7 @@ async fn nothing_changes_without_an_approval() {
         let before = picture(&bed).await;
         let mut edited = settings();
         edited.rules.expires = Duration::from_secs(3600 * 480);
+        edited.rules.alert = everybody();
         let mut wide = strict();
         wide.rules.approvers = Some(vec![approver("mallory", &[66; 32])]);
         for verb in Verb::ALL {
@@ -399,7 +406,8 @@ async fn a_redaction_that_was_killed_goes_on_under_its_approval() {
     for bed in Bed::each().await {
         let mut settings = strict();
         settings.gated = false;
-        let through = Project::new(Arc::clone(&bed.between) as Arc<dyn StorageAdapter>, settings.clone());
+        let through = Project::new(Arc::clone(&bed.between) as Arc<dyn StorageAdapter>, settings.clone())
+            .with_alarm(Arc::new(Bell::default()));
         through.init(false).await.unwrap();
         let (mut step, mut batches) = (0, 0);
         for n in 0.. {
@@ -602,24 +610,32 @@ async fn rules_of_an_env() {
     }
 }
 
+/// Hears every alert, or none.
+#[derive(Default)]
 struct Bell {
     rings: std::sync::Mutex<Vec<String>>,
-    works: bool,
+    is_deaf: bool,
+}
+
+impl Bell {
+    fn heard(&self) -> Vec<String> {
+        self.rings.lock().unwrap().clone()
+    }
 }
 
 #[async_trait::async_trait]
 impl Alarm for Bell {
-    async fn raise(&self, command: &[String], alert: &Object) -> Result<(), String> {
-        if !self.works {
+    async fn raise(&self, to: &Alert, alert: &Object) -> Result<(), String> {
+        if self.is_deaf {
             return Err("nobody there".to_owned());
         }
-        self.rings.lock().unwrap().push(format!(
-            "{} {}",
-            command.join(" "),
-            Value::Object(alert.clone()).to_interchange()
-        ));
+        self.rings.lock().unwrap().push(format!("{} {}", to.label(), Value::Object(alert.clone()).to_interchange()));
         Ok(())
     }
+}
+
+fn deaf() -> Arc<Bell> {
+    Arc::new(Bell { is_deaf: true, ..Bell::default() })
 }
 
 /// A forced change of a gated env is forbidden, or approved, told of, and rare.
@@ -630,8 +646,7 @@ async fn a_forced_change_is_approved_told_of_and_rare() {
         let mut open = strict();
         open.rules.emergency_override = true;
         open.rules.emergency_per_hour = 2;
-        open.rules.alert = vec!["tell".to_owned(), "everybody".to_owned()];
-        let project = close(&bed, open.clone()).await;
+        open.rules.alert = None;
         let force = |n: u32| {
             let word: &'static str = ["n=20", "n=21", "n=22"][n as usize];
             Commit { force: true, ..bed.setting("critic", &[word]) }
@@ -639,27 +654,125 @@ async fn a_forced_change_is_approved_told_of_and_rare() {
         let run = async |project: &Project, n: u32, approval: Option<String>| {
             project.commit(&force(n), &Options { approval, ..because("on fire") }).await.map(drop)
         };
+        // What could not be told of is not even asked for: nobody is named, or only by a file.
+        let project = close(&bed, open.clone()).await;
+        assert_eq!(code(run(&project, 0, None).await), "alert_missing", "{}", bed.name());
+        open.rules.alert = everybody();
+        assert_eq!(code(run(&on(&bed, open.clone()), 0, None).await), "alert_missing", "{}", bed.name());
+        assert_eq!(project.approvals().await.unwrap(), [], "{}", bed.name());
+        let project = close(&bed, open.clone()).await;
         let id = approved(&project, run(&project, 0, None).await).await;
-        // Nobody to tell, somebody who does not hear, another command: refused.
-        assert_eq!(code(run(&project, 0, Some(id.clone())).await), "alert_undelivered", "{}", bed.name());
-        let deaf = on(&bed, open.clone()).with_alarm(Arc::new(Bell { rings: Default::default(), works: false }));
-        assert_eq!(code(run(&deaf, 0, Some(id.clone())).await), "alert_undelivered");
-        let bell = Arc::new(Bell { rings: Default::default(), works: true });
+        // Nobody who carries it, somebody who does not hear, another command: refused.
+        let alone = Project::new(Arc::clone(&bed.space.store), open.clone());
+        assert_eq!(code(run(&alone, 0, Some(id.clone())).await), "alert_undelivered", "{}", bed.name());
+        let nobody = on(&bed, open.clone()).with_alarm(deaf());
+        assert_eq!(code(run(&nobody, 0, Some(id.clone())).await), "alert_undelivered");
+        let bell = Arc::new(Bell::default());
         let mut other = open.clone();
-        other.rules.alert = vec!["true".to_owned()];
+        other.rules.alert = Some(Alert::Command(vec!["true".to_owned()]));
         let other = on(&bed, other).with_alarm(Arc::clone(&bell) as Arc<dyn Alarm>);
-        assert_eq!(code(run(&other, 0, Some(id.clone())).await), "alert_undelivered");
+        assert_eq!(code(run(&other, 0, Some(id.clone())).await), "alert_differs");
         assert_eq!(bed.live("critic", "n").await, Value::from(7), "{}", bed.name());
         let heard = on(&bed, open).with_alarm(Arc::clone(&bell) as Arc<dyn Alarm>);
         run(&heard, 0, Some(id)).await.unwrap();
         assert_eq!(bed.live("critic", "n").await, Value::from(20), "{}", bed.name());
-        assert!(bell.rings.lock().unwrap()[0].starts_with("tell everybody {"), "{}", bed.name());
+        assert!(bell.heard()[0].starts_with("tell {"), "{}", bed.name());
         let id = approved(&heard, run(&heard, 1, None).await).await;
         run(&heard, 1, Some(id)).await.unwrap();
         let id = approved(&heard, run(&heard, 2, None).await).await;
         assert_eq!(code(run(&heard, 2, Some(id)).await), "too_many_emergencies", "{}", bed.name());
-        assert_eq!(bell.rings.lock().unwrap().len(), 2);
+        assert_eq!(bell.heard().len(), 2);
         bed_is_sound(&bed).await;
+    }
+}
+
+/// History is not rewritten behind anybody's back: on every env, gated or not, somebody is told first, and who that
+/// is is not for whoever rewrites it to say.
+#[tokio::test]
+async fn nobody_rewrites_history_unheard() {
+    for gated in [false, true] {
+        for bed in Bed::each().await {
+            let name = format!("{}, gated: {gated}", bed.name());
+            world(&bed).await;
+            let mut file = strict();
+            (file.gated, file.rules.alert) = (gated, None);
+            let mute = close(&bed, file.clone()).await;
+            let redact = Redact { rewrite_history: true, ..Redact::new(bed.id("judge"), vec!["name".to_owned()]) };
+            let run = async |project: &Project, approval: Option<String>| {
+                project.redact(&redact, &Options { approval, ..because("why") }).await.map(drop)
+            };
+            let before = picture(&bed).await;
+            let refused = run(&mute, None).await.unwrap_err();
+            assert_eq!(refused.code(), "alert_missing", "{name}");
+            let hint = refused.hint().unwrap();
+            for said in ["[env.dev.rules] of .cfg.toml", "alert = ", "cfg init --env dev"] {
+                assert!(hint.contains(said), "{name}: {hint}");
+            }
+            let dry = Options { dry_run: true, ..because("why") };
+            let blocked = async |project: &Project| {
+                let report = project.redact(&redact, &dry).await.unwrap();
+                report.blocked.map(|error| error.code())
+            };
+            assert_eq!(blocked(&mute).await, Some("alert_missing"), "{name}");
+            // Only this file names somebody: the next would name another.
+            file.rules.alert = everybody();
+            let project = on(&bed, file.clone());
+            assert_eq!(code(run(&project, None).await), "alert_missing", "{name}");
+            assert_eq!(mute.approvals().await.unwrap(), [], "{name}");
+            assert_eq!(picture(&bed).await, before, "{name}");
+            // Pinned: that is stricter, and needs nobody's approval.
+            project.init(false).await.unwrap();
+            assert_eq!(blocked(&project).await, None, "{name}");
+            let id = approved(&project, run(&project, None).await).await;
+            // Another file, an edited one, one without: they neither rewrite nor change who is told.
+            let mut elsewhere = file.clone();
+            elsewhere.rules.alert = Some(Alert::Command(vec!["true".to_owned()]));
+            let mut own = elsewhere.clone();
+            own.rules.approvers = Some(vec![approver("mallory", &[66; 32])]);
+            let mut none = file.clone();
+            (none.rules.alert, none.rules.approvers) = (None, None);
+            for other in [&elsewhere, &own, &none] {
+                let bell = Arc::new(Bell::default());
+                let other = on(&bed, other.clone()).with_alarm(Arc::clone(&bell) as Arc<dyn Alarm>);
+                for approval in [None, Some(id.clone())] {
+                    let refused = code(run(&other, approval).await);
+                    assert!(["alert_differs", "approval_required"].contains(&refused), "{name}: {refused}");
+                }
+                assert_eq!(blocked(&other).await, Some("alert_differs"), "{name}");
+                assert_eq!(bell.heard(), Vec::<String>::new(), "{name}");
+                other.init(false).await.unwrap();
+                let held = other.policy_standing().await.unwrap().stored.unwrap().rules;
+                assert_eq!((&held.alert, &held.approvers), (&file.rules.alert, &file.rules.approvers), "{name}");
+                // To name somebody else is a change that others approve.
+                asked_for(other.loosen(&because("somebody else")).await.map(drop));
+                assert_eq!(
+                    sign(&other, &id, "mallory", &[66; 32]).await.map_err(|error| error.code()).err(),
+                    Some("already_decided"),
+                    "{name}"
+                );
+            }
+            // Not delivered: nothing happens, and the approval is as good as before.
+            let nobody = on(&bed, file.clone()).with_alarm(deaf());
+            assert_eq!(code(run(&nobody, Some(id.clone())).await), "alert_undelivered", "{name}");
+            assert_eq!(bed.entries("judge").await[0].doc.as_ref().unwrap().get("name"), Some(&"a".into()), "{name}");
+            let bell = Arc::new(Bell::default());
+            let project = on(&bed, file.clone()).with_alarm(Arc::clone(&bell) as Arc<dyn Alarm>);
+            run(&project, Some(id)).await.unwrap();
+            assert_eq!(bell.heard().len(), 1, "{name}");
+            assert!(bell.heard()[0].contains("history_redacted"), "{name}: {:?}", bell.heard());
+            bed_is_sound(&bed).await;
+            // Named anew, under an approval.
+            let mut other = file;
+            other.rules.alert = Some(Alert::Variable("HOOK".to_owned()));
+            let other = on(&bed, other);
+            let id = approved(&project, other.loosen(&because("a new channel")).await.map(drop)).await;
+            other.loosen(&Options { approval: Some(id), ..because("a new channel") }).await.unwrap();
+            let redact = Redact { record: bed.id("planner"), ..redact };
+            asked_for(other.redact(&redact, &because("why")).await.map(drop));
+            // Whoever still has the old one finds out when he looks again.
+            let old = on(&bed, project.settings().clone());
+            assert_eq!(code(old.redact(&redact, &because("why")).await.map(drop)), "alert_differs", "{name}");
+        }
     }
 }
 
@@ -752,4 +865,58 @@ async fn an_activation_needs_an_approval() {
 fn keys_are_shown_as_they_are_read() {
     let key = public_key(&BOB);
     assert_eq!(PublicKey::parse(&key.to_string()), Some(key));
+}
+
+/// What was damaged of a request or of a plan that is being carried out is found, said what to do about, and
+/// stands in nobody's way.
+#[tokio::test]
+async fn damaged_requests_are_found() {
+    let plants = [
+        ("DELETE FROM cfg_objects WHERE kind = 'approval_part'", "a part of its plan is missing", true),
+        (
+            "UPDATE cfg_objects SET body = replace(body, 'planner', 'plannex') WHERE kind = 'approval_part'",
+            "not what its address says",
+            true,
+        ),
+        ("UPDATE cfg_objects SET body = '{}' WHERE kind = 'approval_part'", "not what its address says", true),
+        (
+            "UPDATE cfg_objects SET body = replace(body, 'cheaper', 'dearest') WHERE kind = 'approval'",
+            "its plan is not what",
+            true,
+        ),
+        (
+            "UPDATE cfg_objects SET body = replace(body, '\"forced\":false', '\"forced\":true') WHERE kind = 'approval'",
+            "its plan is not what",
+            true,
+        ),
+        ("UPDATE cfg_objects SET body = '{}' WHERE kind = 'approval'", "cannot be read", false),
+    ];
+    for (statement, problem, can_be_denied) in plants {
+        let file = crate::damage::file().await;
+        let planner = crate::damage::record(&file.project, "planner");
+        let first = Commit::new(planner.clone(), value(r#"{"n": 1}"#));
+        file.project.commit(&first, &because("why")).await.unwrap();
+        let project = Project::new(Arc::clone(file.project.adapter()), strict());
+        project.init(false).await.unwrap();
+        let change = Commit::new(planner, value(r#"{"n": 2}"#));
+        let id = approved(&project, project.commit(&change, &because("cheaper")).await.map(drop)).await;
+        assert_eq!(project.fsck(None).await.unwrap().findings, [], "{statement}");
+        let changed = file.db.execute(statement, []).unwrap();
+        assert_eq!(changed, 1, "{statement}");
+        let report = project.fsck(None).await.unwrap();
+        let found: Vec<_> = report.findings.iter().map(|f| (f.code, f.object.clone(), f.repair.clone())).collect();
+        assert_eq!(found, [("approval", Some(format!("approval {id}")), None)], "{statement}");
+        assert!(report.findings[0].problem.contains(problem), "{statement}: {}", report.findings[0].problem);
+        assert_eq!(report.exit_code(), 6);
+        // It is no approval of anything else, and does not keep anybody from asking anew.
+        let under = Options { approval: Some(id.clone()), ..because("dearest") };
+        assert!(project.commit(&change, &under).await.is_err(), "{statement}");
+        if can_be_denied {
+            assert!(report.findings[0].problem.contains(&format!("cfg deny {id}")), "{statement}");
+            project.deny(&id, "damaged").await.unwrap();
+        }
+        let again = approved(&project, project.commit(&change, &because("cheaper")).await.map(drop)).await;
+        assert_ne!(again, id, "{statement}");
+        project.commit(&change, &Options { approval: Some(again), ..because("cheaper") }).await.unwrap();
+    }
 }

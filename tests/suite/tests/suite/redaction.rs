@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cfg_engine::Error;
+use cfg_engine::config::Alert;
 use cfg_engine::document::{FieldPath, same};
 use cfg_engine::engine::{
     Commit, Moment, PlaceKind, Project, Redact, RedactReport, Restore, RestoreAll, SetTag, TagTarget, Undo,
@@ -19,6 +20,15 @@ const REASON: &str = "a key was leaked";
 fn approved(bed: &Bed) -> Project {
     let adapter = bed.project.adapter().clone();
     Project::new(adapter, settings().approved_for_conformance())
+}
+
+/// The project with somebody who would be told: the approval is all that is missing.
+async fn asking(bed: &Bed) -> Project {
+    let mut settings = settings();
+    settings.rules.alert = Some(Alert::Command(vec!["tell".to_owned()]));
+    let project = Project::new(bed.project.adapter().clone(), settings);
+    project.init(false).await.unwrap();
+    project
 }
 
 fn redact(bed: &Bed, id: &str, paths: &[&str]) -> Redact {
@@ -71,6 +81,7 @@ async fn a_leaked_key_is_gone_and_everything_else_stays() {
             force: false,
         };
         bed.project.set_tag(&tag, &because(&format!("with {secret}"))).await.unwrap();
+        let asking = asking(&bed).await;
         let before = bed.entries("planner").await;
         if let Some(dump) = bed.space.raw.dump().await {
             assert!(
@@ -84,7 +95,7 @@ async fn a_leaked_key_is_gone_and_everything_else_stays() {
         let refused = bed.project.redact(&redact(&bed, "planner", &PATHS), &because(REASON)).await.unwrap_err();
         assert_eq!((refused.code(), refused.to_string().contains(secret)), ("hashed", false));
         let rewriting = rewriting(&bed, "planner", &PATHS);
-        let refused = bed.project.redact(&rewriting, &because(REASON)).await.unwrap_err();
+        let refused = asking.redact(&rewriting, &because(REASON)).await.unwrap_err();
         assert!(matches!(refused, Error::ApprovalRequired { .. }), "{refused}");
         assert_eq!(bed.space.picture().await, picture, "{}", bed.name());
         // A dry run says where, and does nothing.
@@ -151,7 +162,7 @@ async fn messages_go_whole_where_that_is_asked_for() {
         leaked(&bed, "planner", secret).await;
         let mut redact = rewriting(&bed, "planner", &["body.leak", "body.in"]);
         (redact.messages, redact.versions) = (true, Some(vec![Seq(2), Seq(3)]));
-        let refused = bed.project.redact(&redact, &because(REASON)).await.unwrap_err();
+        let refused = asking(&bed).await.redact(&redact, &because(REASON)).await.unwrap_err();
         assert!(matches!(refused, Error::ApprovalRequired { .. }), "{refused}");
         approved(&bed).redact(&redact, &because(REASON)).await.unwrap();
         let entries = bed.entries("planner").await;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cfg_engine::adapter::AsOf;
-use cfg_engine::config::Shape;
+use cfg_engine::config::{Alert, Shape};
 use cfg_engine::document::{FieldPath, Object, parse_assignments};
 use cfg_engine::engine::{
-    Adopt, Commit, CommitItem, DiffSide, HistoryImport, Import, Log, Options, Project, Redact, Remove, Report, Restore,
-    SecretScan, Staged, parse_versions,
+    Adopt, Alarm, Commit, CommitItem, DiffSide, HistoryImport, Import, Log, Options, Project, Redact, Remove, Report,
+    Restore, SecretScan, Staged, parse_versions,
 };
 use cfg_engine::history::{Author, AuthorClass, CollectionName, OpId, RecordKey, Reference, Timestamp};
 use cfg_engine::outcome::Status;
@@ -28,6 +28,16 @@ pub(crate) struct Stage<'s> {
     config: &'s Value,
     has_clock: bool,
     saved: Saved,
+}
+
+/// Whoever is told, hears it. The commands themselves are run in the other languages.
+struct Heard;
+
+#[async_trait::async_trait]
+impl Alarm for Heard {
+    async fn raise(&self, _: &Alert, _: &Object) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What a verb gave.
@@ -99,7 +109,7 @@ impl<'s> Stage<'s> {
     }
 
     fn project(&self, env: Option<&str>) -> Project {
-        Project::new(Arc::clone(&self.space.store), settings(self.config, env))
+        Project::new(Arc::clone(&self.space.store), settings(self.config, env)).with_alarm(Arc::new(Heard))
     }
 
     pub(crate) async fn init(&self) {
@@ -303,7 +313,7 @@ impl<'s> Stage<'s> {
                 of_report(&report, Value::Object(report.to_object()))
             }
             "commit" => self.commit(&project, with).await,
-            "tag" | "tags" | "restore_all" | "resume" | "points" | "approvals" | "approval" | "deny" => {
+            "tag" | "tags" | "restore_all" | "resume" | "points" | "approvals" | "approval" | "approve" | "deny" => {
                 system::run(&project, verb, with).await
             }
             "activate" | "undo" | "blame" | "link" => single::run(&project, verb, with).await,

@@ -1,7 +1,7 @@
 //! Steps that are about the whole system at a moment.
 
 use cfg_engine::document::Object;
-use cfg_engine::engine::{Moment, Points, Project, RestoreAll, RestoreReport, SetTag, TagTarget};
+use cfg_engine::engine::{Moment, Points, Project, RestoreAll, RestoreReport, SetTag, Signed, TagTarget};
 use cfg_engine::history::{CollectionName, Reference, TagName};
 use cfg_engine::{Error, Value};
 
@@ -18,6 +18,18 @@ pub(super) async fn run(project: &Project, verb: &str, with: &Value) -> Outcome 
             ok(found.iter().map(|approval| approval.to_object(now)).collect::<Vec<Object>>())
         }
         "approval" => ok(project.approval(text(with, "id").expect("an id")).await?.to_object()),
+        "approve" => {
+            let approval = project.find_approval(text(with, "id").expect("an id")).await?;
+            let by = text(with, "by").expect("who");
+            let mut statement = approval.statement(by);
+            if let Some(other) = text(with, "plan_oid") {
+                statement.plan_oid = other.to_owned();
+            }
+            let seed = [u8::try_from(with.get("seed").and_then(Value::as_i64).expect("a seed")).expect("a byte"); 32];
+            let signed = Signed { signature: statement.sign(&seed), statement };
+            let approved = project.approve(&approval.id, &signed).await?;
+            ok(approved.to_object(project.now_there().await?))
+        }
         "deny" => {
             let reason = text(with, "reason").unwrap_or_default();
             let denied = project.deny(text(with, "id").expect("an id"), reason).await?;

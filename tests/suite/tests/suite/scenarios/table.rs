@@ -1,7 +1,7 @@
 //! A scenario's `config`: its collections as tables, its settings.
 
 use cfg_engine::Value;
-use cfg_engine::config::{IdType, LiveRule, OnSecret, Settings};
+use cfg_engine::config::{Alert, Approver, IdType, LiveRule, OnSecret, Settings};
 use cfg_engine::document::FieldPolicy;
 use cfg_engine::history::{AuthorClass, EnvName};
 use cfg_engine_conformance::{Column, Table};
@@ -60,6 +60,12 @@ pub(crate) fn settings(config: &Value, env: Option<&str>) -> Settings {
     settings.author.class = AuthorClass::Pipeline;
     let member = |name: &str| config.get("settings").and_then(|settings| settings.get(name));
     settings.gated = member("gated").and_then(Value::as_bool).unwrap_or(false);
+    let words = |name: &str| -> Option<Vec<String>> {
+        member(name)?.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    settings.rules.approvers =
+        words("approvers").map(|list| list.iter().map(|text| Approver::parse(text).unwrap()).collect());
+    settings.rules.alert = words("alert").map(Alert::Command);
     settings.require_base = member("require_base").and_then(Value::as_bool).unwrap_or(false);
     if member("on_secret").and_then(Value::as_str) == Some("warn") {
         settings.on_secret = OnSecret::Warn;
