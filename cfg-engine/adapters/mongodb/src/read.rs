@@ -41,6 +41,7 @@ pub(crate) struct Row {
 }
 
 /// What comes by in a pass over live and history.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are records")]
 pub(crate) enum Scanned {
     Record(Row),
     Strays(Strays),
