@@ -85,11 +85,16 @@ impl Project {
                 for part in parts {
                     let name = part.as_array().and_then(|cells| cells.first()?.as_str());
                     let Some(name) = name else { return Ok(unreadable(again)) };
-                    // A plan that is done takes its parts along, those too that it shared with this one: that one
-                    // is missing is no damage.
                     let found = self.adapter.objects(PLAN_PART, Some(name)).await?;
-                    if found.first().is_some_and(|part| address(&part.body).to_hex() != name) {
-                        return Ok(Some(format!("a part of it is not what its address says; {again}")));
+                    match found.first() {
+                        Some(part) if address(&part.body).to_hex() == name => {}
+                        Some(_) => return Ok(Some(format!("a part of it is not what its address says; {again}"))),
+                        // They go when it is done, perhaps just now.
+                        None => {
+                            let now = self.adapter.objects(PLAN, Some(&plan.key.name)).await?;
+                            let moved = now.first().map(|now| now.version) != Some(plan.version);
+                            return Ok((!moved).then(|| format!("a part of it is missing; {again}")));
+                        }
                     }
                 }
                 Ok(None)

@@ -178,7 +178,7 @@ impl Manifest {
             record: tagged.record.clone(),
             cells: vec![Value::from(tagged.seq.0), Value::from(tagged.entry_id.to_hex())],
         };
-        let parts = parts(PART, &rows.iter().map(row).collect::<Vec<_>>());
+        let parts = parts(PART, &rows.iter().map(row).collect::<Vec<_>>(), None);
         let body = Object::new()
             .with("v", 1)
             .with("env", env.as_str())

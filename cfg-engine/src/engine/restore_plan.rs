@@ -69,7 +69,8 @@ impl Project {
         if stored.as_ref().is_some_and(|plan| !is_done(plan)) {
             return Ok(stored.map(KeptRoot::from));
         }
-        let cut = parts(PART, &steps.iter().map(row).collect::<Vec<_>>());
+        // Its own: they go when it is done, and no other plan may need them.
+        let cut = parts(PART, &steps.iter().map(row).collect::<Vec<_>>(), Some(&key.name));
         let author = options.author.as_ref().unwrap_or(&self.settings.author);
         let body = Object::new()
             .with("v", 1)
@@ -96,7 +97,7 @@ impl Project {
             writes.push(ObjectWrite { key: key.clone(), expected, body: Some(body.clone()) });
             match self.write_objects(RestoreAll::VERB, &options, writes).await {
                 Ok(()) => return Ok(Some(KeptRoot { version: version.map_or(1, |version| version + 1), body })),
-                // Another plan has this very part.
+                // It is left of the same plan, which was kept before.
                 Err(Error::Storage(AdapterError::StaleObject { kind, name })) if kind == PART => {
                     pending.retain(|write| write.key.name != name);
                     stored = self.stored_root(&key).await?;
@@ -155,7 +156,7 @@ impl Project {
         });
         let all = gone.chain([root.clone()]).collect();
         match self.write_objects(RestoreAll::VERB, options, all).await {
-            // A part that two plans shared and the other one took along.
+            // Somebody else put it away, or the same plan was kept before.
             Err(Error::Storage(AdapterError::StaleObject { kind, .. })) if kind == PART => {
                 self.write_objects(RestoreAll::VERB, options, vec![root]).await
             }

@@ -46,8 +46,9 @@ fn key_cells(record: &RecordKey) -> [Value; 2] {
     [Value::from(record.collection.as_str()), Value::from(record.id.ascii())]
 }
 
-/// Cuts rows, which are in the order of record keys, into parts.
-pub(crate) fn parts(kind: &str, rows: &[Row]) -> Parts {
+/// Cuts rows, which are in the order of record keys, into parts. Lists share those that hold the same, unless they
+/// say whose they are.
+pub(crate) fn parts(kind: &str, rows: &[Row], of: Option<&str>) -> Parts {
     let mut found = Parts { index: Vec::new(), writes: Vec::new() };
     let mut named: HashSet<String> = HashSet::new();
     let mut start = 0;
@@ -63,7 +64,10 @@ pub(crate) fn parts(kind: &str, rows: &[Row]) -> Parts {
             continue;
         }
         let cells = |row: &Row| Value::Array(key_cells(&row.record).into_iter().chain(row.cells.clone()).collect());
-        let body = Object::new().with("v", 1).with("rows", rows[start..=n].iter().map(cells).collect::<Vec<_>>());
+        let mut body = Object::new().with("v", 1).with("rows", rows[start..=n].iter().map(cells).collect::<Vec<_>>());
+        if let Some(of) = of {
+            body.insert("of", of);
+        }
         let (name, write) = addressed(kind, Value::Object(body));
         found.index.push(Value::Array(vec![Value::from(name.as_str()), Value::from(n + 1 - start), collection, id]));
         if named.insert(name) {
@@ -215,7 +219,7 @@ mod tests {
     fn lists_that_differ_a_little_share_nearly_all_parts() {
         let (all, without) = (rows(0..10_000), rows((0..10_000).filter(|n| *n != 5000)));
         let names = |rows: &[Row]| -> HashSet<String> {
-            parts("part", rows).writes.into_iter().map(|write| write.key.name).collect()
+            parts("part", rows, None).writes.into_iter().map(|write| write.key.name).collect()
         };
         let (all, without) = (names(&all), names(&without));
         assert!((20..400).contains(&all.len()), "{}", all.len());
@@ -225,7 +229,7 @@ mod tests {
     #[test]
     fn every_row_is_in_the_part_that_its_key_leads_to() {
         let all = rows(0..3000);
-        let cut = parts("part", &all);
+        let cut = parts("part", &all, None);
         let root = Value::Object(Object::new().with("parts", cut.index));
         let named = index("part", &root).expect("an index");
         for (n, row) in all.iter().enumerate() {

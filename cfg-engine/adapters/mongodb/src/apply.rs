@@ -21,6 +21,7 @@ use cfg_engine::adapter::{
 use cfg_engine::document::EntryId;
 use cfg_engine::history::{RecordKey, Timestamp};
 use mongodb::ClientSession;
+use mongodb::options::ReadConcern;
 
 use crate::command::{Failed, Kind, Written, run};
 use crate::entries::{of_record, read_entry};
@@ -41,6 +42,8 @@ pub(crate) const CLOCK_TOLERANCE_MS: i64 = 2000;
 const ATTEMPTS: u32 = 24;
 /// How often the answer to a commit is asked for.
 const COMMITS: u32 = 5;
+/// For how long is waited until what made a batch stale is shown to everybody.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 /// For how long a batch is tried at all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -79,7 +82,12 @@ pub(crate) async fn apply(store: &Store, prepared: &Prepared<'_>) -> Result<(), 
         };
         match attempt(store, &mut session, way, prepared).await {
             Ok(()) => return Ok(()),
-            Err(Ended::Error(error)) => return Err(error),
+            Err(Ended::Error(error)) => {
+                if is_stale(&error) {
+                    until_shown(store, &mut session).await;
+                }
+                return Err(error);
+            }
             Err(Ended::Unexpected) if look => {
                 return Err(damaged("the history lacks an entry that the batch names, or has one beyond its head"));
             }
@@ -92,6 +100,22 @@ pub(crate) async fn apply(store: &Store, prepared: &Prepared<'_>) -> Result<(), 
         }
     }
     Err(AdapterError::Busy)
+}
+
+fn is_stale(error: &AdapterError) -> bool {
+    matches!(error, AdapterError::StaleHead { .. } | AdapterError::StaleLive { .. } | AdapterError::StaleObject { .. })
+}
+
+/// Waits until snapshots show what made a transaction stale. A transaction sees what is committed; a snapshot shows
+/// what a majority holds on disk, which may be a second later where the disk is busy. Whoever planned anew from the
+/// old one would only be refused again. That it takes too long is no error: the refusal stands.
+async fn until_shown(store: &Store, session: &mut ClientSession) {
+    // The session is causally consistent: this is answered when a majority holds what it has seen.
+    let heads = store.heads();
+    let shown = heads.find_one(doc! { "_id": Bson::Null }).read_concern(ReadConcern::majority());
+    if shown.max_time(SHOWN_WITHIN).session(session).await.is_err() {
+        tracing::debug!("what made a batch stale may not be shown yet");
+    }
 }
 
 /// A pause that grows, and is different for everybody who waits.
